@@ -1,0 +1,2 @@
+// Package zone stub doc.
+package zone

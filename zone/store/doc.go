@@ -1,0 +1,2 @@
+// Package store keeps zones in Badger.
+package store
