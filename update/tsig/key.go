@@ -1,0 +1,192 @@
+package tsig
+
+import (
+	"crypto/hmac"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"errors"
+	"fmt"
+	"hash"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"dialtone/zone/rr"
+)
+
+// Keyring holds the keys of a server or client. It is immutable and safe for
+// concurrent use.
+type Keyring struct {
+	keys map[rr.Name]*key // by lower-case name
+	opts Options
+}
+
+// Options are the local policy of a Keyring.
+type Options struct {
+	// MinMAC is the shortest MAC accepted, in octets (RFC 8945, section
+	// 5.2.4); for an algorithm with a shorter digest it is the whole digest.
+	// 0 accepts what section 5.2.2.1 allows: half the digest, at least 10.
+	MinMAC int
+
+	// RejectOlder answers BADTIME to a request that was signed earlier than
+	// the newest one seen from its key (RFC 8945, section 5.2.3). Off by
+	// default: clients that share a key, and datagrams that overtake each
+	// other, would be refused.
+	RejectOlder bool
+}
+
+// Key is a shared secret under a name. The name is bound to one algorithm
+// (RFC 8945, section 8).
+type Key struct {
+	Name      rr.Name
+	Algorithm Algorithm
+	Secret    []byte // raw octets, not base64
+}
+
+// String names the key without its secret.
+func (k Key) String() string { return k.Algorithm.String() + ":" + k.Name.String() }
+
+// LogValue keeps the secret out of logs.
+func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
+
+// NewKeyring checks all keys and reports all their faults at once.
+func NewKeyring(keys []Key, opts Options) (*Keyring, error) {
+	r := &Keyring{keys: make(map[rr.Name]*key, len(keys)), opts: opts}
+	var faults []error
+	if opts.MinMAC < 0 || opts.MinMAC > maxDigest {
+		faults = append(faults, fmt.Errorf("shortest MAC of %d octets: need 0 to %d", opts.MinMAC, maxDigest))
+	}
+	for _, k := range keys {
+		if err := k.check(); err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		p := newKey(k)
+		if _, twice := r.keys[p.canonical]; twice {
+			faults = append(faults, fmt.Errorf("key %s is given twice", k.Name))
+		}
+		r.keys[p.canonical] = p
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	return r, nil
+}
+
+// Has tells whether a key of that name, in any case, is in the ring.
+func (r *Keyring) Has(name rr.Name) bool { return r.find(name) != nil }
+
+func (r *Keyring) find(name rr.Name) *key {
+	if r == nil {
+		return nil
+	}
+	return r.keys[name.Lower()]
+}
+
+func (k Key) check() error {
+	switch {
+	case !k.Name.Valid():
+		return fmt.Errorf("key name %s is not a domain name", k.Name)
+	case !k.Algorithm.valid():
+		return fmt.Errorf("key %s: no algorithm", k.Name)
+	case len(k.Secret) == 0:
+		return fmt.Errorf("key %s: the secret is empty", k.Name)
+	}
+	return nil
+}
+
+// key is a Key made ready for use.
+type key struct {
+	name      rr.Name // as configured
+	canonical rr.Name // lower case
+	algorithm Algorithm
+	newest    atomic.Uint64 // newest Time Signed that verified
+	macs      sync.Pool     // of *mac; keeps the padded secret hashed
+}
+
+func newKey(k Key) *key {
+	secret := []byte(string(k.Secret))
+	p := &key{name: k.Name, canonical: k.Name.Lower(), algorithm: k.Algorithm}
+	p.macs.New = func() any { return &mac{hash: hmac.New(k.Algorithm.newHash(), secret)} }
+	return p
+}
+
+// isStale tells whether time is older than the newest seen, and remembers it
+// otherwise. Equal times pass.
+func (k *key) isStale(time uint64) bool {
+	for {
+		newest := k.newest.Load()
+		if time < newest {
+			return true
+		}
+		if time == newest || k.newest.CompareAndSwap(newest, time) {
+			return false
+		}
+	}
+}
+
+// Algorithm is an HMAC (RFC 8945, section 6). The zero value is none.
+type Algorithm uint8
+
+// The algorithms that are implemented.
+const (
+	HMACSHA1 Algorithm = iota + 1
+	HMACSHA224
+	HMACSHA256
+	HMACSHA384
+	HMACSHA512
+)
+
+// maxDigest is the longest digest of all algorithms.
+const maxDigest = sha512.Size
+
+var algorithms = [...]struct {
+	text string
+	name rr.Name
+	size int
+	hash func() hash.Hash
+}{
+	HMACSHA1:   {"hmac-sha1", "\x09hmac-sha1\x00", sha1.Size, sha1.New},
+	HMACSHA224: {"hmac-sha224", "\x0bhmac-sha224\x00", sha256.Size224, sha256.New224},
+	HMACSHA256: {"hmac-sha256", "\x0bhmac-sha256\x00", sha256.Size, sha256.New},
+	HMACSHA384: {"hmac-sha384", "\x0bhmac-sha384\x00", sha512.Size384, sha512.New384},
+	HMACSHA512: {"hmac-sha512", "\x0bhmac-sha512\x00", sha512.Size, sha512.New},
+}
+
+// ParseAlgorithm reads an algorithm's name, in any case, with or without the
+// final dot.
+func ParseAlgorithm(text string) (Algorithm, error) {
+	want := strings.TrimSuffix(strings.ToLower(text), ".")
+	for a := HMACSHA1; a <= HMACSHA512; a++ {
+		if algorithms[a].text == want {
+			return a, nil
+		}
+	}
+	const known = "use hmac-sha256, or hmac-sha1, hmac-sha224, hmac-sha384, hmac-sha512"
+	if want == "hmac-md5" || want == "hmac-md5.sig-alg.reg.int" {
+		// RFC 8945, section 6: hmac-md5 must not be used.
+		return 0, fmt.Errorf("algorithm %s is broken and not supported: %s", text, known)
+	}
+	return 0, fmt.Errorf("algorithm %q is not known: %s", text, known)
+}
+
+// String gives the name without a final dot, as configurations have it.
+func (a Algorithm) String() string {
+	if !a.valid() {
+		return "none"
+	}
+	return algorithms[a].text
+}
+
+// Size is the length of the digest in octets.
+func (a Algorithm) Size() int { return algorithms[a].size }
+
+func (a Algorithm) valid() bool               { return HMACSHA1 <= a && a <= HMACSHA512 }
+func (a Algorithm) wire() rr.Name             { return algorithms[a].name }
+func (a Algorithm) newHash() func() hash.Hash { return algorithms[a].hash }
+
+// shortest is the shortest MAC that is not malformed (RFC 8945, section
+// 5.2.2.1).
+func (a Algorithm) shortest() int { return max(10, a.Size()/2) }
