@@ -1,0 +1,141 @@
+package dnsserver
+
+import (
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"time"
+
+	"dialtone/update/acl"
+	"dialtone/update/tsig"
+	"dialtone/zone/rr"
+)
+
+// Options of Start. Zones, Listen and DataDir must be given; everything else has a default.
+type Options struct {
+	// Listen are the addresses to serve, each on UDP and TCP. Port 0 takes a free port, the same for
+	// both protocols: see Server.Addrs. A wildcard address (0.0.0.0 or ::) answers from the address
+	// that was asked; :: serves IPv6 only.
+	Listen []netip.AddrPort
+	// DataDir is the directory of the store, made when missing.
+	DataDir string
+	// ServerID answers NSID, id.server and hostname.bind; empty: they are not answered.
+	ServerID string
+	// Version answers version.bind and version.server; empty: they are not answered.
+	Version string
+	// Keys are the TSIG keys that requests and NOTIFY may be signed with.
+	Keys []tsig.Key
+	// Zones are the zones to serve.
+	Zones []ZoneOptions
+	// Limits bound what peers may cost.
+	Limits Limits
+	// Logger takes one line for each update, transfer and NOTIFY, and the server's own events
+	// (slog.Default).
+	Logger *slog.Logger
+	// MetricsListen serves Prometheus metrics at /metrics over HTTP; the zero value: off.
+	MetricsListen netip.AddrPort
+	// Now is the clock of TSIG (time.Now).
+	Now func() time.Time
+}
+
+// ZoneOptions is one zone.
+type ZoneOptions struct {
+	Apex rr.Name
+	// File is a master file. It is read when the store does not hold the zone yet, and not after that.
+	File string
+	// Text is the master file's text itself, used instead when File is empty.
+	Text string
+	// MaxTTL caps the TTL, in seconds, that an update can set; 0: no cap.
+	MaxTTL uint32
+	// ACL decides who may update and transfer the zone; the first rule that matches. None: nobody.
+	ACL acl.List
+	// Notify are the secondaries that are told of each change.
+	Notify []NotifyTarget
+	// JournalMaxAge and JournalMaxSize (octets) bound the history that incremental transfers are made
+	// from; 0: the defaults of package zone.
+	JournalMaxAge  time.Duration
+	JournalMaxSize int64
+}
+
+// NotifyTarget is a secondary.
+type NotifyTarget struct {
+	Addr netip.AddrPort
+	// Key signs the NOTIFY; it must be one of Options.Keys. Empty: unsigned.
+	Key rr.Name
+}
+
+// Limits bound what peers may cost. A zero value is the default in parentheses.
+type Limits struct {
+	// UpdateQueue is how many updates may wait for a zone's writer (4096). More get SERVFAIL at once.
+	UpdateQueue int
+	// BatchOps is how many updates one commit may hold (1024).
+	BatchOps int
+	// RRsetRecords is how many records an update may make an RRset hold (0: no limit).
+	RRsetRecords int
+	// SlowQueue is how many UDP messages that are not plain queries may wait for a worker (2048).
+	SlowQueue int
+
+	// TCPConnections is the number of open connections (1000), TCPPerAddress that of one client
+	// address (200; phones behind one NAT share an address). When a limit is reached the connection
+	// that has been idle longest makes room; when none is idle the new one is closed.
+	TCPConnections, TCPPerAddress int
+	// TCPIdle closes a connection that has sent no complete message for that long (10 s; RFC 9210,
+	// section 4.5).
+	TCPIdle time.Duration
+	// TCPWrite closes a connection whose peer takes nothing for that long (10 s).
+	TCPWrite time.Duration
+	// TCPInFlight is how many updates of one connection may be waiting for their result (128). More are
+	// not read before.
+	TCPInFlight int
+
+	// Transfers is the number of zone transfers at one time (32), TransfersPerAddress that of one
+	// client address (8). More get SERVFAIL (RFC 9103, section 6.3.3).
+	Transfers, TransfersPerAddress int
+
+	// UDPSize is the largest UDP reply in octets (1232).
+	UDPSize int
+	// UDPBuffer asks for that many octets of kernel buffer, each for receiving and for sending, on
+	// each UDP socket (4 MiB). The kernel may grant less.
+	UDPBuffer int
+	// Readers is the number of reading goroutines, each with its own socket, for each UDP address
+	// (GOMAXPROCS; always 1 where the kernel cannot share a port fairly).
+	Readers int
+}
+
+func (l Limits) withDefaults() Limits {
+	set := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	set(&l.UpdateQueue, 4096)
+	set(&l.BatchOps, 1024)
+	set(&l.SlowQueue, 2048)
+	set(&l.TCPConnections, 1000)
+	set(&l.TCPPerAddress, 200)
+	set(&l.TCPInFlight, 128)
+	set(&l.Transfers, 32)
+	set(&l.TransfersPerAddress, 8)
+	set(&l.UDPSize, 1232)
+	set(&l.UDPBuffer, 4<<20)
+	set(&l.Readers, runtime.GOMAXPROCS(0))
+	if l.TCPIdle <= 0 {
+		l.TCPIdle = 10 * time.Second
+	}
+	if l.TCPWrite <= 0 {
+		l.TCPWrite = 10 * time.Second
+	}
+	l.UDPSize = min(max(l.UDPSize, 512), 4096)
+	return l
+}
+
+func (o Options) withDefaults() Options {
+	o.Limits = o.Limits.withDefaults()
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
