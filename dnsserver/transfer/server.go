@@ -1,0 +1,135 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"dialtone/zone"
+
+	"github.com/miekg/dns"
+)
+
+// Options of a Server. Zero values are the defaults in parentheses.
+type Options struct {
+	Transfers           int           // at one time, in total (64)
+	TransfersPerAddress int           // at one time to one client address (32)
+	MaxTime             time.Duration // for one transfer; after it the connection is to be closed (1 h)
+	MessageSize         int           // octets of a message over TCP, TSIG included (65535)
+	MaxDifference       int           // octets of a condensed difference; above it the whole zone is sent (16 MiB)
+	MaxUDP              int           // octets of a reply over UDP, and what our OPT offers (1232)
+	ServerID            string        // answer to NSID (none)
+	Logger              *slog.Logger  // (slog.Default)
+}
+
+func (o Options) withDefaults() Options {
+	def := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	def(&o.Transfers, 64)
+	def(&o.TransfersPerAddress, 32)
+	def(&o.MessageSize, dns.MaxMsgSize-1)
+	def(&o.MaxDifference, 16<<20)
+	def(&o.MaxUDP, 1232)
+	o.MessageSize = min(o.MessageSize, dns.MaxMsgSize-1)
+	if o.MaxTime <= 0 {
+		o.MaxTime = time.Hour
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o
+}
+
+// Server serves transfers. It is safe for concurrent use.
+type Server struct {
+	Counters Counters
+
+	opt Options
+	mu  struct {
+		sync.Mutex
+		total   int
+		perAddr map[netip.Addr]int
+	}
+}
+
+// Counters of a Server. They only grow, but for Active.
+type Counters struct {
+	Active      atomic.Int64  // transfers that are being sent
+	Full        atomic.Uint64 // whole zones sent to the end
+	Incremental atomic.Uint64 // differences sent to the end
+	Single      atomic.Uint64 // answers of one SOA
+	Busy        atomic.Uint64 // refused by the limits
+	Cut         atomic.Uint64 // begun and not ended: peer gone, too slow, shutdown
+}
+
+// Signer signs the messages of one reply in their order (RFC 8945, section
+// 5.3.1). One Signer serves one transfer.
+type Signer interface {
+	// Overhead is the number of octets that Sign adds at most.
+	Overhead() int
+	// Sign appends the TSIG record to msg, counts it in the header, and
+	// returns the signed message, which may use the capacity of msg.
+	Sign(msg []byte) ([]byte, error)
+}
+
+// Style is the kind of answer that a transfer request got.
+type Style uint8
+
+// Kinds of answers.
+const (
+	None        Style = iota // nothing was sent
+	Full                     // the whole zone
+	Incremental              // a difference
+	Single                   // the current SOA alone
+)
+
+// String names the style for the log.
+func (s Style) String() string { return [...]string{"none", "full", "incremental", "single"}[s&3] }
+
+// Stats tells what was sent. They are valid beside an error too.
+type Stats struct {
+	Style    Style
+	Serial   uint32 // of the version that was sent
+	Messages int
+	Records  int
+	Octets   int64 // of messages, signatures included
+}
+
+// Error is a refusal: nothing was sent, and the request is to be answered
+// with Rcode, and with Text as an Extended DNS Error when that is not empty.
+type Error struct {
+	Rcode uint16
+	EDE   uint16 // INFO-CODE of RFC 8914
+	Text  string
+}
+
+func (e *Error) Error() string { return "transfer refused, " + dns.RcodeToString[int(e.Rcode)] + ": " + e.Text }
+
+// ErrTooLarge says that the zone has a record that fits no message.
+var ErrTooLarge = errors.New("record does not fit a message")
+
+// Serve answers r from the current version of z through send, which is called
+// once a message, in order, and must be done with msg when it returns. sign is
+// nil when the request was not signed.
+//
+// An *Error means that nothing was sent and a reply is due. After any other
+// error the connection is to be closed, as what the client got is not whole.
+// Serve does not know how long send waits: send must give up on a peer that
+// does not read.
+func (s *Server) Serve(ctx context.Context, r *Request, z *zone.Zone, sign Signer, send func(msg []byte) error) (Stats, error) {
+	panic("todo")
+}
+
+// NewServer makes a Server.
+func NewServer(o Options) *Server {
+	s := &Server{opt: o.withDefaults()}
+	s.mu.perAddr = make(map[netip.Addr]int)
+	return s
+}
