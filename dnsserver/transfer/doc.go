@@ -5,10 +5,10 @@
 // difference into messages, the limit on concurrent transfers, and the NOTIFY
 // schedule of every secondary.
 //
-// It must not open a listening socket, decide who may transfer a zone, know
-// keys, or change a zone. A transfer's bytes leave through a function of the
-// caller, and its signatures come from one: the dispatch in dnsserver has
-// checked the request's TSIG and the access list before it calls Serve.
+// It must not open a listening socket, decide who may transfer a zone, or
+// change a zone. A transfer's bytes leave through a function of the caller, the
+// dispatch in dnsserver, which has checked the request's TSIG and the access
+// list before it calls Serve.
 //
 // A transfer reads one version of a zone. A full transfer keeps that version
 // from being reclaimed until it ends, so its time is limited. An incremental

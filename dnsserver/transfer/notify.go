@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"dialtone/update/tsig"
 	"dialtone/zone"
 	"dialtone/zone/rr"
 )
@@ -19,7 +20,8 @@ type NotifyOptions struct {
 	// Interval is the least time between two NOTIFY of one zone to one target
 	// that were answered (500 ms): what changes meanwhile is told at once.
 	Interval time.Duration
-	Logger   *slog.Logger // (slog.Default)
+	Keys     *tsig.Keyring // for targets that have a key
+	Logger   *slog.Logger  // (slog.Default)
 	// Listen opens the socket for network udp4 or udp6 (net.ListenUDP on any port).
 	Listen func(network string) (PacketConn, error)
 }
@@ -36,10 +38,7 @@ var _ PacketConn = (*net.UDPConn)(nil)
 // Target is a secondary that is to be told of changes.
 type Target struct {
 	Addr netip.AddrPort
-	Key  rr.Name // for the log; "" when not signed
-	// Sign signs a NOTIFY and gives the check that its reply must pass; nil
-	// for a target that has no key.
-	Sign func(msg []byte, now time.Time) (signed []byte, verify func(reply []byte, now time.Time) error, err error)
+	Key  rr.Name // signs the NOTIFY; "" for an unsigned one
 }
 
 // NotifyCounters only grow, but for Pending.

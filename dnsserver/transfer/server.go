@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"dialtone/update/tsig"
 	"dialtone/zone"
 
 	"github.com/miekg/dns"
@@ -69,16 +70,6 @@ type Counters struct {
 	Cut         atomic.Uint64 // begun and not ended: peer gone, too slow, shutdown
 }
 
-// Signer signs the messages of one reply in their order (RFC 8945, section
-// 5.3.1). One Signer serves one transfer.
-type Signer interface {
-	// Overhead is the number of octets that Sign adds at most.
-	Overhead() int
-	// Sign appends the TSIG record to msg, counts it in the header, and
-	// returns the signed message, which may use the capacity of msg.
-	Sign(msg []byte) ([]byte, error)
-}
-
 // Style is the kind of answer that a transfer request got.
 type Style uint8
 
@@ -110,20 +101,22 @@ type Error struct {
 	Text  string
 }
 
-func (e *Error) Error() string { return "transfer refused, " + dns.RcodeToString[int(e.Rcode)] + ": " + e.Text }
+func (e *Error) Error() string {
+	return "transfer refused, " + dns.RcodeToString[int(e.Rcode)] + ": " + e.Text
+}
 
 // ErrTooLarge says that the zone has a record that fits no message.
 var ErrTooLarge = errors.New("record does not fit a message")
 
 // Serve answers r from the current version of z through send, which is called
-// once a message, in order, and must be done with msg when it returns. sign is
-// nil when the request was not signed.
+// once a message, in order, and must be done with msg when it returns. sign
+// is what the request's tsig.Context gives; nil stands for an unsigned request.
 //
 // An *Error means that nothing was sent and a reply is due. After any other
 // error the connection is to be closed, as what the client got is not whole.
 // Serve does not know how long send waits: send must give up on a peer that
 // does not read.
-func (s *Server) Serve(ctx context.Context, r *Request, z *zone.Zone, sign Signer, send func(msg []byte) error) (Stats, error) {
+func (s *Server) Serve(ctx context.Context, r *Request, z *zone.Zone, sign *tsig.Stream, send func(msg []byte) error) (Stats, error) {
 	panic("todo")
 }
 
