@@ -1,0 +1,42 @@
+// Package acl decides who may do what to a zone: the access control list of
+// one zone, with the words and the meaning of Knot DNS's acl section.
+//
+// It owns: the rules, how they are compiled for a zone, the decision, and the
+// sentence that tells a refused client which permission is missing.
+//
+// It must not know messages, sockets, secrets or configuration files: callers
+// hand in the address and the name of the key whose signature has already
+// been verified. The packages update and dnsserver may ask it; cmd builds it.
+//
+// # Which rule decides
+//
+// The first rule that matches decides: allow, or deny with Rule.Deny. When none
+// matches, the answer is no. A rule matches when all of these hold:
+//
+//   - address: the client's address is in one of Rule.Addresses, or the rule
+//     has none.
+//   - key: the request is signed with one of Rule.Keys, or with any configured
+//     key for Rule.AnyKey. A rule without keys matches unsigned requests only;
+//     with Deny it matches signed ones too.
+//   - action: the rule has the action. A rule with Deny and without actions
+//     matches all of them.
+//   - for updates, owner and type: every record of the update section is
+//     within the rule's restrictions. Deleting all RRsets of a name has type
+//     ANY, which a list of types covers only if it says ANY. An update without
+//     records (prerequisites only) is within any restriction.
+//
+// # Differences from Knot
+//
+// All three refuse what Knot lets through:
+//
+//   - A deny rule with owner or type restrictions matches as soon as one record
+//     is within them, and a deletion of type ANY is within any list of types.
+//     In Knot an update escapes such a rule by adding a record that the rule
+//     does not speak of.
+//   - update_owner key needs a rule with keys. In Knot an unsigned request
+//     passes it at every owner.
+//   - update_owner name needs at least one name. In Knot it then means all.
+//
+// And one adds to it: in a pattern a label may hold "?" (any one octet) and "*"
+// (any octets, or none) in any place, not only "*" as the whole label.
+package acl

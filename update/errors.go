@@ -1,0 +1,67 @@
+package update
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"dialtone/zone/rr"
+)
+
+// Error is why an update failed, ready for the reply.
+type Error struct {
+	Rcode uint16
+	EDE   uint16 // info code (RFC 8914); goes with Text
+	Text  string // for the EDE and the log; empty: no EDE
+}
+
+func (e *Error) Error() string {
+	if e.Text == "" {
+		return dns.RcodeToString[int(e.Rcode)]
+	}
+	return dns.RcodeToString[int(e.Rcode)] + ": " + e.Text
+}
+
+// formErr is an error of RFC 2136, section 2 or 3 in the message itself.
+func formErr(format string, args ...any) *Error {
+	return &Error{Rcode: dns.RcodeFormatError, EDE: dns.ExtendedErrorCodeOther, Text: fmt.Sprintf(format, args...)}
+}
+
+func prohibited(text string) *Error {
+	return &Error{Rcode: dns.RcodeRefused, EDE: dns.ExtendedErrorCodeProhibited, Text: text}
+}
+
+// about makes an error of one RRset or name.
+func about(rcode uint16, owner rr.Name, t uint16, why string) *Error {
+	name := owner.String()
+	if t != dns.TypeANY {
+		name += " " + rr.TypeString(t)
+	}
+	return &Error{Rcode: rcode, EDE: dns.ExtendedErrorCodeOther, Text: name + " " + why}
+}
+
+// String is the note as a sentence.
+func (n Note) String() string {
+	return fmt.Sprintf("%s at %s, %s ignored", n.Reason, n.Owner, rr.TypeString(n.Type))
+}
+
+// maxEDE keeps the text of notes short (RFC 8914, section 3), in octets.
+const maxEDE = 200
+
+// EDEText puts notes into one text for an EDE of code 0; "" for no notes.
+func EDEText(notes []Note) string {
+	var b strings.Builder
+	for i, n := range notes {
+		s := n.String()
+		if i > 0 && b.Len()+len(s) > maxEDE {
+			b.WriteString("; and more")
+			break
+		}
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(s)
+	}
+	return b.String()
+}

@@ -1,0 +1,88 @@
+package update
+
+import (
+	"dialtone/update/acl"
+	"dialtone/zone/rr"
+)
+
+// Message is an UPDATE request. Its strings may share one copy of the wire
+// message: whoever keeps one of them for long should clone it.
+type Message struct {
+	Zone          rr.Name // ZNAME
+	Class         uint16  // ZCLASS
+	Prerequisites []Record
+	Updates       []Record
+}
+
+// Record is a record of the prerequisite or update section.
+type Record struct {
+	Owner rr.Name
+	Type  uint16
+	Class uint16
+	Empty bool   // RDLENGTH was 0
+	TTL   uint32 // seconds, as sent
+	Data  string // uncompressed; left out where the class has no use for it
+}
+
+// State is a zone that an update sees and changes. *zone.Draft is one.
+type State interface {
+	Apex() rr.Name
+	// RRset gives the RRset of this name and type; owners compare case folded.
+	RRset(owner rr.Name, t uint16) (rr.RRset, bool)
+	// RRsets gives all RRsets of a name.
+	RRsets(owner rr.Name) []rr.RRset
+	// Set replaces the RRset of set.Type; one without Data removes it.
+	Set(owner rr.Name, set rr.RRset)
+}
+
+// Limits bound what an update may do. The zero Limits bound nothing but the
+// octets of an RRset.
+type Limits struct {
+	MaxTTL             uint32 // seconds; caps TTLs of what is added, but not of the SOA; 0: no cap
+	MaxRecordsPerRRset int    // 0: no limit
+}
+
+// Note tells of a record that was ignored although the update succeeded.
+type Note struct {
+	Owner  rr.Name
+	Type   uint16
+	Reason string // why, such as "CNAME exists"
+}
+
+// Authorize decides whether who may make this update (RFC 2136, section 3.3).
+// A refusal is an *Error.
+func Authorize(m *Message, who acl.Principal, l acl.List) error {
+	if d := l.DecideUpdate(who, m); !d.Allowed {
+		return prohibited(d.Text)
+	}
+	return m.checkTypes()
+}
+
+// Evaluate does RFC 2136, section 3 on s. Authorize comes before it. An error
+// is an *Error, and then s is unchanged. Notes tell what was ignored; when
+// that is much, only the first of it.
+//
+// It never bumps the serial (RFC 2136, section 3.6): the zone's writer does,
+// once for a batch. A higher SOA that the update brings is set as it is.
+func Evaluate(s State, m *Message, o Limits) ([]Note, error) {
+	if err := checkZone(s, m); err != nil {
+		return nil, err
+	}
+	v := newView(s)
+	if err := checkPrerequisites(v, m); err != nil {
+		return nil, err
+	}
+	if err := prescan(v, m); err != nil {
+		return nil, err
+	}
+	apply(v, m, o)
+	return v.notes, v.commit(o)
+}
+
+// NumChanges and Change make a Message what acl asks about.
+func (m *Message) NumChanges() int { return len(m.Updates) }
+
+// Change gives owner and type of one record of the update section.
+func (m *Message) Change(i int) (rr.Name, uint16) {
+	return m.Updates[i].Owner, m.Updates[i].Type
+}
