@@ -1,0 +1,21 @@
+// Package answer turns one DNS message into one reply, in place and without
+// allocation.
+//
+// It owns: reading a request (header, question, EDNS), the choice of RCODE
+// for every message that no slower part of the server needs to see, the
+// sections of an answer in their order, name compression, size limits and
+// truncation.
+//
+// It must not open sockets, keep state between messages, wait for anything,
+// or decide what is in a zone: package zone says what was found, this package
+// writes it down. TSIG, UPDATE, NOTIFY and transfers leave it by the verdict
+// Later; their handlers come back for error replies.
+//
+// Listeners of package dnsserver call it, each goroutine with a Scratch of
+// its own, inside Begin and End of a zone.Reader.
+//
+// Limitations: DNS cookies are not implemented, so a COOKIE option is an
+// unknown one. Rdata of records that a query has no use for is not looked
+// into. RRSIG, NSEC and NSEC3 are plain data: they are answered when they are
+// asked for and never added.
+package answer

@@ -1,0 +1,105 @@
+package answer
+
+import (
+	"time"
+
+	"dialtone/zone"
+)
+
+// DefaultMaxUDP is the largest UDP reply unless Options say otherwise: what
+// IPv6's smallest MTU leaves when IP and UDP have taken their headers.
+const DefaultMaxUDP = 1232
+
+// Options of New.
+type Options struct {
+	Zones    *zone.Zones
+	ServerID string        // NSID, id.server and hostname.bind; not answered when empty
+	Version  string        // version.bind and version.server; not answered when empty
+	MaxUDP   int           // largest UDP reply in octets, at least 512 (1232)
+	TCPIdle  time.Duration // what clients are told that ask by edns-tcp-keepalive; 0: not answered
+}
+
+// Responder answers messages. It is immutable and may be used by any number
+// of goroutines.
+type Responder struct {
+	zones     *zone.Zones
+	serverID  string
+	version   string
+	maxUDP    int
+	keepAlive uint16 // units of 100 ms, RFC 7828, section 3.1
+}
+
+// New makes a Responder.
+func New(o Options) *Responder {
+	r := &Responder{zones: o.Zones, serverID: cut(o.ServerID, 255), version: cut(o.Version, 255), maxUDP: o.MaxUDP}
+	if r.maxUDP == 0 {
+		r.maxUDP = DefaultMaxUDP
+	}
+	r.maxUDP = min(max(r.maxUDP, minSize), maxSize)
+	r.keepAlive = uint16(min(max(o.TCPIdle/(100*time.Millisecond), 0), 65535))
+	return r
+}
+
+func cut(s string, n int) string { return s[:min(len(s), n)] }
+
+// Verdict is what is to become of a message.
+type Verdict uint8
+
+const (
+	Drop  Verdict = iota // no reply: not a request, or too short to have a header
+	Reply                // the reply stands in out[:n]
+	Later                // TSIG, UPDATE, NOTIFY, AXFR or IXFR: Scratch.Request tells what was read
+)
+
+// EDE is an extended DNS error (RFC 8914). Text is cut to 200 octets.
+type EDE struct {
+	Code uint16
+	Text string
+}
+
+// Extended DNS error codes (RFC 8914, section 4; RFC 9824, section 3.5).
+const (
+	EDEOther            = 0
+	EDENotReady         = 14
+	EDEProhibited       = 18
+	EDENotAuthoritative = 20
+	EDENotSupported     = 21
+	EDEInvalidData      = 24
+	EDEInvalidQueryType = 30
+)
+
+// Scratch is the working memory of one goroutine; its zero value is ready.
+type Scratch struct {
+	// Request is what the last call read of its message.
+	Request Request
+}
+
+// Respond answers msg into out, which must not overlap msg, and gives the
+// reply's length. A UDP reply is never longer than what the client takes and
+// what Options allow; over TCP it may have 65535 octets. The size is bounded
+// by len(out) too. reserve octets are kept free behind the reply for a TSIG.
+//
+// A request with a TSIG gets Later. Its handler verifies it and calls Respond
+// again with the message less its TSIG (ARCOUNT lowered), and so gets what an
+// unsigned request would have got.
+//
+// Respond must be called between Begin and End of a zone.Reader. It allocates
+// nothing.
+func (r *Responder) Respond(msg, out []byte, tcp bool, reserve int, s *Scratch) (n int, v Verdict) {
+	panic("todo")
+}
+
+// Error writes a reply without data: header, the question if there is exactly
+// one and it parses, OPT if the request had one. It is for handlers of Later
+// messages; to an UPDATE it is UpdateReply. rcode may be an extended one. ede
+// may be nil; it is sent only to clients that sent OPT. n is 0 when msg must
+// not be answered (shorter than a header, or a response).
+func (r *Responder) Error(msg, out []byte, tcp bool, reserve int, rcode uint16, ede *EDE, s *Scratch) (n int) {
+	panic("todo")
+}
+
+// UpdateReply writes the reply to an UPDATE: the header with four empty
+// sections (RFC 2136, section 3.8), and OPT if the request had one.
+func (r *Responder) UpdateReply(msg, out []byte, tcp bool, reserve int, rcode uint16, ede *EDE, s *Scratch) (n int) {
+	panic("todo")
+}
