@@ -1,0 +1,14 @@
+package integration
+
+import (
+	"os"
+	"testing"
+
+	"dialtone/integration/peertest"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	peertest.Cleanup()
+	os.Exit(code)
+}
