@@ -233,6 +233,8 @@ func (s *scope) data(t uint16, fields []string) (string, error) {
 		return generic(t, fields[1:])
 	case t == dns.TypeA || t == dns.TypeAAAA:
 		return address(t, fields)
+	case t == dns.TypeSOA && len(fields) != 7: // the library takes missing ones for 0
+		return "", fmt.Errorf("the data of the SOA record has %d fields and not 7%s", len(fields), formOf(t))
 	}
 	return s.general(t, fields)
 }
@@ -263,8 +265,8 @@ func generic(t uint16, fields []string) (string, error) {
 	if n, errN := strconv.Atoi(fields[0]); err != nil || errN != nil || n != len(data) {
 		return "", fmt.Errorf(`the data behind \# is not %s octets in hex`, fields[0])
 	}
-	if err := wellFormed(t, string(data)); err != nil {
-		return "", err
+	if wellFormed(t, string(data)) != nil {
+		return "", fmt.Errorf(`the octets behind \# are no data of type %s`, rr.TypeString(t))
 	}
 	return string(data), nil
 }
