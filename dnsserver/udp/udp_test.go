@@ -1,0 +1,182 @@
+package udp
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// echo answers with the datagram itself, as far as it fits, and remembers peers.
+type echo struct {
+	batches, ended int
+	peers          chan Peer
+}
+
+func (e *echo) BeginBatch() { e.batches++ }
+func (e *echo) EndBatch()   { e.ended++ }
+func (e *echo) Datagram(d *Datagram) int {
+	if e.peers != nil {
+		e.peers <- d.Peer()
+	}
+	if bytes.Equal(d.Msg, []byte("silence")) {
+		return 0
+	}
+	return copy(d.Out, d.Msg)
+}
+
+func start(t testing.TB, listen string, h Handler, o Options) *Socket {
+	t.Helper()
+	s, err := Listen(context.Background(), netip.MustParseAddrPort(listen), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(h) }()
+	t.Cleanup(func() {
+		s.Stop()
+		if err := <-done; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+		s.Close()
+	})
+	return s
+}
+
+func dial(t testing.TB, to netip.AddrPort) *net.UDPConn {
+	t.Helper()
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(10 * time.Second)) // a lost reply fails the test, it does not hang it
+	return c
+}
+
+func TestRepliesReachTheirSenders(t *testing.T) {
+	s := start(t, "127.0.0.1:0", &echo{}, Options{OutSize: 1232, Buffer: 1 << 20})
+	const clients, rounds = 5, 200
+	conns := make([]*net.UDPConn, clients)
+	for i := range conns {
+		conns[i] = dial(t, s.Addr())
+	}
+	buf := make([]byte, 2048)
+	for r := range rounds {
+		for i, c := range conns {
+			c.Write([]byte("silence")) // its slot must not disturb the next one's reply
+			c.Write([]byte{byte(i), byte(r)})
+		}
+		for i, c := range conns {
+			n, err := c.Read(buf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := []byte{byte(i), byte(r)}; !bytes.Equal(buf[:n], want) {
+				t.Fatalf("client %d got %x, want %x", i, buf[:n], want)
+			}
+		}
+	}
+}
+
+func TestLargestDatagramIsReadWhole(t *testing.T) {
+	s := start(t, "127.0.0.1:0", &echo{}, Options{OutSize: 65535, Buffer: 1 << 20})
+	c := dial(t, s.Addr())
+	want := bytes.Repeat([]byte("0123456789abcdef"), 4096)[:65507]
+	if _, err := c.Write(want); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 65535)
+	n, err := c.Read(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got[:n], want) {
+		t.Fatalf("got %d octets, want %d", n, len(want))
+	}
+}
+
+func TestWildcardAnswersFromTheAskedAddress(t *testing.T) {
+	for _, tt := range []struct{ listen, ask string }{
+		{"0.0.0.0:0", "127.0.0.2"},
+		{"0.0.0.0:0", "127.0.0.1"},
+		{"[::]:0", "::1"},
+	} {
+		t.Run(tt.listen+" "+tt.ask, func(t *testing.T) {
+			h := &echo{peers: make(chan Peer, 1)}
+			s := start(t, tt.listen, h, Options{OutSize: 512})
+			ask := netip.MustParseAddr(tt.ask)
+			// A connected socket takes datagrams from the address that it asked only.
+			c := dial(t, netip.AddrPortFrom(ask, s.Addr().Port()))
+			c.Write([]byte("now"))
+			buf := make([]byte, 16)
+			if n, err := c.Read(buf); err != nil || string(buf[:n]) != "now" {
+				t.Fatalf("%q, %v", buf[:n], err)
+			}
+			p := <-h.peers
+			if p.Local != ask {
+				t.Errorf("local address is %v, want %v", p.Local, ask)
+			}
+			if want := c.LocalAddr().(*net.UDPAddr).AddrPort(); p.Remote != want {
+				t.Errorf("remote address is %v, want %v", p.Remote, want)
+			}
+			if err := s.Send([]byte("late"), p); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := c.Read(buf); err != nil || string(buf[:n]) != "late" {
+				t.Fatalf("%q, %v", buf[:n], err)
+			}
+		})
+	}
+}
+
+func TestRefusedReplyDoesNotHoldUpTheOthers(t *testing.T) {
+	s := start(t, "127.0.0.1:0", tooLong{}, Options{OutSize: 65535})
+	c := dial(t, s.Addr())
+	c.Write([]byte("long")) // its reply is larger than a datagram can be
+	c.Write([]byte("good"))
+	buf := make([]byte, 16)
+	if n, err := c.Read(buf); err != nil || string(buf[:n]) != "good" {
+		t.Fatalf("%q, %v", buf[:n], err)
+	}
+	if s.SendErrors.Load() != 1 {
+		t.Errorf("%d send errors counted, want 1", s.SendErrors.Load())
+	}
+}
+
+type tooLong struct{}
+
+func (tooLong) BeginBatch() {}
+func (tooLong) EndBatch()   {}
+func (tooLong) Datagram(d *Datagram) int {
+	if string(d.Msg) == "long" {
+		return 65535
+	}
+	return copy(d.Out, d.Msg)
+}
+
+func TestSharedAddress(t *testing.T) {
+	if !CanShare {
+		t.Skip("sockets cannot share an address here")
+	}
+	a := start(t, "127.0.0.1:0", &echo{}, Options{OutSize: 512, Shared: true})
+	start(t, a.Addr().String(), &echo{}, Options{OutSize: 512, Shared: true})
+	buf := make([]byte, 16)
+	for range 32 { // client ports, so that both sockets get some
+		c := dial(t, a.Addr())
+		c.Write([]byte("x"))
+		if _, err := c.Read(buf); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAddressInUse(t *testing.T) {
+	a := start(t, "127.0.0.1:0", &echo{}, Options{OutSize: 512})
+	if s, err := Listen(context.Background(), a.Addr(), Options{OutSize: 512}); err == nil {
+		s.Close()
+		t.Fatal("the address was bound twice")
+	}
+}
