@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -48,8 +47,11 @@ type Key struct {
 // String names the key without its secret.
 func (k Key) String() string { return k.Algorithm.String() + ":" + k.Name.String() }
 
-// LogValue keeps the secret out of logs.
-func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
+// GoString and MarshalText keep the secret out of %#v, logs and JSON.
+func (k Key) GoString() string { return k.String() }
+
+// MarshalText is String.
+func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // NewKeyring checks all keys and reports all their faults at once.
 func NewKeyring(keys []Key, opts Options) (*Keyring, error) {

@@ -10,10 +10,11 @@ import (
 	"dialtone/zone/rr"
 )
 
-// Errors of replies.
+// Errors of the client's side.
 var (
 	ErrNoKey    = errors.New("tsig: no such key")
 	ErrUnsigned = errors.New("tsig: the reply is not signed")
+	ErrOtherKey = errors.New("tsig: the reply is signed with another key")
 )
 
 // Request is a signed request that waits for its reply.
@@ -38,41 +39,45 @@ func (r *Keyring) SignRequest(msg []byte, name rr.Name, now time.Time) ([]byte, 
 	return msg, req, nil
 }
 
-// VerifyReply checks the TSIG of the reply to a request (RFC 8945, section
-// 5.4). A reply that fails is to be ignored, and the wait to go on: it may be
-// forged. ReplyError is what the server had against the request.
+// VerifyReply checks the TSIG of the reply to a request. A reply that fails is
+// to be ignored and the wait to go on, since anybody may have sent it
+// (RFC 8945, section 5.4); the caller has compared ID and question. The error
+// is a *ReplyError if it is the server that did not accept the request.
 func (q *Request) VerifyReply(reply []byte, now time.Time) error {
 	var rec record
 	found, err := rec.find(reply)
-	if err != nil {
-		return malformed(err)
-	}
-	if !found {
+	switch {
+	case err != nil:
+		return fmt.Errorf("tsig: reply: %w", err)
+	case !found:
 		return ErrUnsigned
-	}
-	if !rr.EqualFold(rec.name.octets(), q.key.canonical) || !rr.EqualFold(rec.alg.octets(), q.key.algorithm.wire()) {
-		return q.key.fail(&rec, dns.RcodeBadKey, ErrBadKey)
-	}
-	if len(rec.mac) == 0 && (rec.err == dns.RcodeBadKey || rec.err == dns.RcodeBadSig) {
+	case !rr.EqualFold(rec.name.octets(), q.key.canonical),
+		!rr.EqualFold(rec.alg.octets(), q.key.algorithm.wire()):
+		return ErrOtherKey
+	case len(rec.mac) == 0 && (rec.err == dns.RcodeBadKey || rec.err == dns.RcodeBadSig):
 		return &ReplyError{TSIGError: rec.err}
 	}
-	if e := q.key.checkMAC(&rec, reply, q.mac.octets()); e != nil {
+	if e := q.check(&rec, reply, unix48(now)); e != nil {
+		return fmt.Errorf("tsig: reply: %w", e.reason)
+	}
+	if rec.err == 0 {
+		return nil
+	}
+	e := &ReplyError{TSIGError: rec.err, Verified: true}
+	if rec.err == dns.RcodeBadTime && len(rec.other) == 6 {
+		e.ServerTime = time.Unix(int64(uint48(rec.other)), 0)
+	}
+	return e
+}
+
+func (q *Request) check(rec *record, reply []byte, now uint64) *Error {
+	if e := q.key.checkMAC(rec, reply, q.mac.octets()); e != nil {
 		return e
 	}
-	if e := q.key.checkFudge(&rec, unix48(now)); e != nil {
+	if e := q.key.checkFudge(rec, now); e != nil {
 		return e
 	}
-	if e := q.ring.checkTruncation(q.key, &rec); e != nil {
-		return e
-	}
-	if rec.err != 0 {
-		e := &ReplyError{TSIGError: rec.err, Verified: true}
-		if rec.err == dns.RcodeBadTime && len(rec.other) == 6 {
-			e.ServerTime = time.Unix(int64(uint48(rec.other)), 0)
-		}
-		return e
-	}
-	return nil
+	return q.ring.checkTruncation(q.key, rec)
 }
 
 // ReplyError says that the server did not accept the request's TSIG.

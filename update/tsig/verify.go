@@ -3,8 +3,6 @@ package tsig
 import (
 	"crypto/subtle"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/miekg/dns"
@@ -107,47 +105,6 @@ func (c *Context) Strip(msg []byte) []byte {
 	return msg[:c.start]
 }
 
-// Error is a TSIG that failed. The answer is a message of RCODE Rcode without
-// data, finished by SignReply.
-type Error struct {
-	Rcode     uint16  // of the header: FORMERR or NOTAUTH
-	TSIGError uint16  // BADSIG, BADKEY, BADTIME or BADTRUNC; 0 for FORMERR
-	Key       rr.Name // the key's name as it was sent; "" for FORMERR
-	reason    error
-
-	alg    rr.Name
-	signer *key // nil if the reply must not be signed
-	client variables
-	mac    requestMAC
-}
-
-// Error says what was wrong in words for a log.
-func (e *Error) Error() string {
-	if e.Key == "" {
-		return "tsig: " + e.reason.Error()
-	}
-	return fmt.Sprintf("tsig: key %s: %s", e.Key, e.reason)
-}
-
-// Unwrap gives the reason.
-func (e *Error) Unwrap() error { return e.reason }
-
-// Reasons for which a well-formed TSIG fails.
-var (
-	ErrBadKey   = errors.New("the key is not known")
-	ErrBadAlg   = errors.New("the key is bound to another algorithm")
-	ErrMACSize  = errors.New("the MAC's size is not possible for the algorithm")
-	ErrBadSig   = errors.New("the MAC is wrong")
-	ErrBadTime  = errors.New("the time signed is too far from the server's")
-	ErrOlder    = errors.New("a message signed later was seen before")
-	ErrBadTrunc = errors.New("the MAC is truncated more than the policy allows")
-)
-
-// malformed is FORMERR without a TSIG (RFC 8945, section 5.2).
-func malformed(reason error) *Error {
-	return &Error{Rcode: dns.RcodeFormatError, reason: reason}
-}
-
 // checkKey is RFC 8945, section 5.2.1. A key named with another algorithm
 // than its own is an unknown key.
 func (r *Keyring) checkKey(rec *record) (*key, *Error) {
@@ -213,21 +170,6 @@ func (r *Keyring) checkTruncation(k *key, rec *record) *Error {
 		return k.fail(rec, dns.RcodeBadTrunc, ErrBadTrunc)
 	}
 	return nil
-}
-
-// fail keeps what the reply needs. Of all failures only BADTIME and BADTRUNC
-// are signed, since their MAC verified (RFC 8945, section 5.3.2).
-func (k *key) fail(rec *record, code uint16, reason error) *Error {
-	e := &Error{
-		Rcode: dns.RcodeNotAuth, TSIGError: code, reason: reason,
-		Key: k.nameAs(rec), alg: k.algorithm.wire(),
-		client: variables{time: rec.time, fudge: rec.fudge},
-	}
-	if code != dns.RcodeBadSig {
-		e.signer = k
-		e.mac.set(rec.mac)
-	}
-	return e
 }
 
 // nameAs is the key's name in the case of the record, so that clients that
