@@ -39,7 +39,8 @@
 //     with success and a Note, as BIND and Knot do.
 //   - Adding an RRset beside or below a DNAME is allowed: such names are
 //     occluded, not forbidden. Knot ignores it.
-//   - An owner keeps the case in which the last record was added to it.
+//   - A difference in the case of an owner alone is no change; State.Set gets the
+//     owner in the case of the last record that was added there.
 //   - RRSIG, NSEC and NSEC3 cannot be changed (RFC 3007, section 3.1.1), except
 //     that deleting a whole name deletes them with it.
 package update

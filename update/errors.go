@@ -25,11 +25,23 @@ func (e *Error) Error() string {
 
 // formErr is an error of RFC 2136, section 2 or 3 in the message itself.
 func formErr(format string, args ...any) *Error {
-	return &Error{Rcode: dns.RcodeFormatError, EDE: dns.ExtendedErrorCodeOther, Text: fmt.Sprintf(format, args...)}
+	return &Error{Rcode: dns.RcodeFormatError, EDE: dns.ExtendedErrorCodeOther, Text: clip(fmt.Sprintf(format, args...))}
 }
 
 func prohibited(text string) *Error {
-	return &Error{Rcode: dns.RcodeRefused, EDE: dns.ExtendedErrorCodeProhibited, Text: text}
+	return &Error{Rcode: dns.RcodeRefused, EDE: dns.ExtendedErrorCodeProhibited, Text: clip(text)}
+}
+
+// maxEDE keeps texts short (RFC 8914, section 3), in octets: a name with
+// escapes can be a thousand.
+const maxEDE = 200
+
+// clip shortens a text, which is ASCII.
+func clip(text string) string {
+	if len(text) <= maxEDE {
+		return text
+	}
+	return text[:maxEDE-3] + "..."
 }
 
 // about makes an error of one RRset or name.
@@ -38,7 +50,7 @@ func about(rcode uint16, owner rr.Name, t uint16, why string) *Error {
 	if t != dns.TypeANY {
 		name += " " + rr.TypeString(t)
 	}
-	return &Error{Rcode: rcode, EDE: dns.ExtendedErrorCodeOther, Text: name + " " + why}
+	return &Error{Rcode: rcode, EDE: dns.ExtendedErrorCodeOther, Text: clip(name + " " + why)}
 }
 
 // String is the note as a sentence.
@@ -46,14 +58,11 @@ func (n Note) String() string {
 	return fmt.Sprintf("%s at %s, %s ignored", n.Reason, n.Owner, rr.TypeString(n.Type))
 }
 
-// maxEDE keeps the text of notes short (RFC 8914, section 3), in octets.
-const maxEDE = 200
-
 // EDEText puts notes into one text for an EDE of code 0; "" for no notes.
 func EDEText(notes []Note) string {
 	var b strings.Builder
 	for i, n := range notes {
-		s := n.String()
+		s := clip(n.String())
 		if i > 0 && b.Len()+len(s) > maxEDE {
 			b.WriteString("; and more")
 			break

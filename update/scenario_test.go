@@ -1,0 +1,235 @@
+package update
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+	"golang.org/x/tools/txtar"
+
+	"dialtone/update/acl"
+	"dialtone/zone/rr"
+)
+
+var rewrite = flag.Bool("update", false, "rewrite what scenarios want")
+
+const scenarioApex = "example."
+
+// TestScenarios runs testdata/*.txtar. A file has a zone, then pairs of "send"
+// (lines as builder reads them, and "key NAME", "max_ttl N", "max_records N")
+// and "want": the RCODE with its text, the notes, and the difference that the
+// update makes. -update rewrites the latter.
+func TestScenarios(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenarios: %v", err)
+	}
+	for _, f := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(f), ".txtar"), func(t *testing.T) { runScenario(t, f) })
+	}
+}
+
+func runScenario(t *testing.T, file string) {
+	a, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc := scenario{list: allowAll(t)}
+	var out txtar.Archive
+	out.Comment = a.Comment
+	last := ""
+	sends := 0
+	for _, part := range a.Files {
+		switch part.Name {
+		case "zone":
+			sc.zone = newMemory(t, scenarioApex, string(part.Data))
+		case "acl":
+			sc.list = parseList(t, string(part.Data))
+		case "want":
+			if string(part.Data) != last && !*rewrite {
+				t.Errorf("send %d:\n got:\n%s want:\n%s", sends, last, part.Data)
+			}
+			continue
+		}
+		out.Files = append(out.Files, part)
+		if part.Name == "send" {
+			sends++
+			last = sc.send(t, string(part.Data))
+			out.Files = append(out.Files, txtar.File{Name: "want", Data: []byte(last)})
+		}
+	}
+	if sends == 0 {
+		t.Fatal("scenario sends nothing")
+	}
+	got := txtar.Format(&out)
+	if *rewrite {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if !bytes.Equal(got, txtar.Format(a)) {
+		t.Error("the parts of the file do not pair: each send needs one want")
+	}
+}
+
+type scenario struct {
+	zone *memory
+	list acl.List
+}
+
+// send evaluates one update and tells what came of it.
+func (sc *scenario) send(t *testing.T, text string) string {
+	who := acl.Principal{Address: netip.MustParseAddr("192.0.2.99")}
+	var limits Limits
+	b := newBuilder(scenarioApex)
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		word, rest, _ := strings.Cut(line, " ")
+		var err error
+		switch word {
+		case "":
+		case "key":
+			who.Key = rr.MustName(rest)
+		case "max_ttl":
+			_, err = fmt.Sscan(rest, &limits.MaxTTL)
+		case "max_records":
+			_, err = fmt.Sscan(rest, &limits.MaxRecordsPerRRset)
+		default:
+			err = b.line(line)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return sc.evaluate(t, b.message(), who, limits)
+}
+
+func (sc *scenario) evaluate(t *testing.T, msg []byte, who acl.Principal, limits Limits) string {
+	before := sc.zone.dump()
+	sc.zone.log = nil
+	m, err := Parse(msg)
+	if err == nil {
+		err = Authorize(m, who, sc.list)
+	}
+	var notes []Note
+	if err == nil {
+		notes, err = Evaluate(sc.zone, m, limits)
+	}
+	var b strings.Builder
+	var e *Error
+	switch {
+	case err == nil:
+		b.WriteString("NOERROR\n")
+	case errors.As(err, &e):
+		fmt.Fprintf(&b, "%s\n", e)
+		if len(sc.zone.log) > 0 {
+			t.Errorf("failed update has set %v", sc.zone.log)
+		}
+	default:
+		t.Fatalf("error is no *Error: %v", err)
+	}
+	for _, n := range notes {
+		fmt.Fprintf(&b, "note: %s\n", n)
+	}
+	sc.difference(t, &b, before)
+	return b.String()
+}
+
+func (sc *scenario) difference(t *testing.T, b *strings.Builder, before []string) {
+	after := sc.zone.dump()
+	changed := false
+	for _, line := range before {
+		if !slices.Contains(after, line) {
+			changed = true
+			fmt.Fprintf(b, "- %s\n", line)
+		}
+	}
+	for _, line := range after {
+		if !slices.Contains(before, line) {
+			changed = true
+			fmt.Fprintf(b, "+ %s\n", line)
+		}
+	}
+	if !changed && len(sc.zone.log) > 0 {
+		t.Errorf("nothing has changed, but Set was called for %v", sc.zone.log)
+	}
+	slices.Sort(sc.zone.log)
+	if n := len(sc.zone.log); len(slices.Compact(sc.zone.log)) != n {
+		t.Errorf("Set was called twice for one RRset: %v", sc.zone.log)
+	}
+	if err := sc.zone.check(); err != nil {
+		t.Errorf("invariant: %v", err)
+	}
+}
+
+func allowAll(t testing.TB) acl.List {
+	t.Helper()
+	l, err := acl.Compile(rr.MustName(scenarioApex), []acl.Rule{
+		{Actions: acl.Update}, {Actions: acl.Update, AnyKey: true},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// parseList reads rules, one a line: words "key=NAME", "deny", "owner=WORD",
+// "match=WORD", "name=NAME", "type=TYPE", "address=PREFIX", all for updates.
+func parseList(t *testing.T, text string) acl.List {
+	t.Helper()
+	var rules []acl.Rule
+	for line := range strings.Lines(text) {
+		r := acl.Rule{Actions: acl.Update}
+		for _, f := range strings.Fields(line) {
+			word, value, _ := strings.Cut(f, "=")
+			var err error
+			switch word {
+			case "deny":
+				r.Deny = true
+			case "key":
+				if r.AnyKey = value == "*"; !r.AnyKey {
+					r.Keys = append(r.Keys, rr.MustName(value))
+				}
+			case "owner":
+				r.Owner, err = acl.ParseOwner(value)
+			case "match":
+				r.Match, err = acl.ParseMatch(value)
+			case "name":
+				r.OwnerNames = append(r.OwnerNames, value)
+			case "type":
+				var ty uint16
+				ty, err = acl.ParseType(value)
+				r.Types = append(r.Types, ty)
+			case "address":
+				r.Addresses = append(r.Addresses, netip.MustParsePrefix(value))
+			default:
+				err = fmt.Errorf("no such word")
+			}
+			if err != nil {
+				t.Fatalf("%q: %v", f, err)
+			}
+		}
+		rules = append(rules, r)
+	}
+	l, err := acl.Compile(rr.MustName(scenarioApex), rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// TestScenarioNames keeps miekg/dns's table of RCODEs in step with what errors
+// print.
+func TestErrorText(t *testing.T) {
+	e := &Error{Rcode: dns.RcodeNXRrset}
+	if e.Error() != "NXRRSET" {
+		t.Errorf("error without a text prints as %q", e)
+	}
+}

@@ -1,0 +1,145 @@
+package update
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"dialtone/zone/rr"
+)
+
+// memory is a State for tests: a map, which counts what is set.
+type memory struct {
+	apex rr.Name
+	sets map[string][]rr.RRset // by lower-case owner, ascending types
+	log  []string              // one line for each Set
+}
+
+func newMemory(t testing.TB, apex, text string) *memory {
+	t.Helper()
+	m := &memory{apex: rr.MustName(apex), sets: map[string][]rr.RRset{}}
+	zp := dns.NewZoneParser(strings.NewReader(text), apex, "")
+	zp.SetDefaultTTL(300)
+	for x, ok := zp.Next(); ok; x, ok = zp.Next() {
+		r, err := rr.FromMiekg(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, _ := m.RRset(r.Owner, r.Type)
+		m.Set(r.Owner, rr.RRset{Type: r.Type, TTL: r.TTL, Data: append(slices.Clone(s.Data), r.Data)})
+	}
+	if err := zp.Err(); err != nil {
+		t.Fatal(err)
+	}
+	m.log = nil
+	return m
+}
+
+func (m *memory) Apex() rr.Name { return m.apex }
+
+func (m *memory) RRset(owner rr.Name, t uint16) (rr.RRset, bool) {
+	for _, s := range m.RRsets(owner) {
+		if s.Type == t {
+			return s, true
+		}
+	}
+	return rr.RRset{}, false
+}
+
+func (m *memory) RRsets(owner rr.Name) []rr.RRset { return m.sets[string(owner.Lower())] }
+
+func (m *memory) Set(owner rr.Name, set rr.RRset) {
+	m.log = append(m.log, fmt.Sprintf("%s %s", owner, rr.TypeString(set.Type)))
+	key := string(owner.Lower())
+	sets := slices.DeleteFunc(slices.Clone(m.sets[key]), func(s rr.RRset) bool { return s.Type == set.Type })
+	if len(set.Data) > 0 {
+		sets = append(sets, set)
+	}
+	slices.SortFunc(sets, func(a, b rr.RRset) int { return int(a.Type) - int(b.Type) })
+	m.sets[key] = sets
+	if len(sets) == 0 {
+		delete(m.sets, key)
+	}
+}
+
+// dump gives the records in canonical order, with names relative to the apex
+// where that is shorter.
+func (m *memory) dump() []string {
+	owners := make([]rr.Name, 0, len(m.sets))
+	for o := range m.sets {
+		owners = append(owners, rr.Name(o))
+	}
+	slices.SortFunc(owners, rr.Name.Compare)
+	var lines []string
+	for _, o := range owners {
+		for _, s := range m.sets[string(o)] {
+			var set []string
+			for _, d := range s.Data {
+				line := rr.RR{Owner: o, Type: s.Type, TTL: s.TTL, Data: d}.String()
+				set = append(set, strings.Join(strings.Fields(line), " "))
+			}
+			slices.Sort(set)
+			lines = append(lines, set...)
+		}
+	}
+	return lines
+}
+
+// check returns which invariant of the package comment is broken.
+func (m *memory) check() error {
+	soa, _ := m.RRset(m.apex, dns.TypeSOA)
+	if len(soa.Data) != 1 {
+		return fmt.Errorf("apex has %d SOA records", len(soa.Data))
+	}
+	if ns, _ := m.RRset(m.apex, dns.TypeNS); len(ns.Data) == 0 {
+		return fmt.Errorf("apex has no NS record")
+	}
+	for owner, sets := range m.sets {
+		if !rr.Name(owner).IsBelowOrEqual(m.apex) {
+			return fmt.Errorf("%s is outside of the zone", rr.Name(owner))
+		}
+		if err := checkNode(sets); err != nil {
+			return fmt.Errorf("%s: %w", rr.Name(owner), err)
+		}
+	}
+	return nil
+}
+
+func checkNode(sets []rr.RRset) error {
+	cname, others := false, 0
+	for _, s := range sets {
+		switch {
+		case s.Type == dns.TypeCNAME:
+			cname = true
+		case !besideCNAME(s.Type):
+			others++
+		}
+		if isSingleton(s.Type) && len(s.Data) != 1 {
+			return fmt.Errorf("%d records of %s", len(s.Data), rr.TypeString(s.Type))
+		}
+		if rr.IsMetaType(s.Type) {
+			return fmt.Errorf("meta type %s", rr.TypeString(s.Type))
+		}
+		if s.TTL > 1<<31-1 {
+			return fmt.Errorf("TTL %d", s.TTL)
+		}
+		seen := map[string]bool{}
+		for _, d := range s.Data {
+			if c := rr.CanonicalData(s.Type, d); seen[c] {
+				return fmt.Errorf("%s twice", rr.TypeString(s.Type))
+			} else {
+				seen[c] = true
+			}
+			if err := rr.ValidateData(s.Type, d); err != nil {
+				return err
+			}
+		}
+	}
+	if cname && others > 0 {
+		return fmt.Errorf("CNAME and other data")
+	}
+	return nil
+}
