@@ -1,9 +1,12 @@
 package transfer
 
 import (
+	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,16 +17,35 @@ import (
 
 // NotifyOptions of a Notifier. Zero values are the defaults in parentheses.
 type NotifyOptions struct {
-	// Retry is the wait for a reply after the first try, the second, and so
-	// on; one more try follows each but the last (5, 10, 20, 40, 60 s).
+	// Retry is the wait for a reply before each further try. After the last
+	// try the last wait is kept once more, then the target is given up until
+	// the zone changes (5, 10, 20, 40, 60 s; RFC 1996, section 3.6).
 	Retry []time.Duration
-	// Interval is the least time between two NOTIFY of one zone to one target
-	// that were answered (500 ms): what changes meanwhile is told at once.
+	// Interval is the least time between two messages about one zone to one
+	// target that answers: what changes meanwhile is told at once (500 ms).
 	Interval time.Duration
 	Keys     *tsig.Keyring // for targets that have a key
 	Logger   *slog.Logger  // (slog.Default)
 	// Listen opens the socket for network udp4 or udp6 (net.ListenUDP on any port).
 	Listen func(network string) (PacketConn, error)
+}
+
+func (o NotifyOptions) withDefaults() NotifyOptions {
+	if len(o.Retry) == 0 {
+		for _, s := range [...]int{5, 10, 20, 40, 60} {
+			o.Retry = append(o.Retry, time.Duration(s)*time.Second)
+		}
+	}
+	if o.Interval <= 0 {
+		o.Interval = 500 * time.Millisecond
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Listen == nil {
+		o.Listen = func(network string) (PacketConn, error) { return net.ListenUDP(network, nil) }
+	}
+	return o
 }
 
 // PacketConn is what a Notifier needs of a *net.UDPConn.
@@ -43,30 +65,216 @@ type Target struct {
 
 // NotifyCounters only grow, but for Pending.
 type NotifyCounters struct {
-	Pending  atomic.Int64  // targets that are not known to have the newest serial
+	Pending  atomic.Int64  // targets that have a message to come or to answer
 	Sent     atomic.Uint64 // messages
 	Answered atomic.Uint64 // replies that ended a NOTIFY
-	Missed   atomic.Uint64 // tries without a good reply
+	Missed   atomic.Uint64 // messages without a good reply
 	GivenUp  atomic.Uint64 // targets that missed every try
 }
 
-// Notifier tells secondaries that their zones have changed. Its goroutines
-// are one for the schedule and one for each of its at most two sockets.
+// Notifier tells secondaries that their zones have changed. One goroutine
+// owns the schedule, and one reads each of the at most two sockets.
 type Notifier struct {
 	Counters NotifyCounters
+
+	opt     NotifyOptions
+	kick    chan struct{}
+	replies chan datagram
+	done    chan struct{}
+	wg      sync.WaitGroup
+
+	mu struct {
+		sync.Mutex
+		closed    bool
+		added     []*pair
+		published map[*zone.Zone]struct{}
+		conns     map[string]PacketConn // by network
+	}
+
+	// Owned by run.
+	reader   *zone.Reader
+	schedule *schedule
+	pairs    map[*zone.Zone][]*pair
 }
 
+// A burst of messages is limited, so that notifying many zones at start-up
+// does not overrun a secondary's socket buffer.
+const (
+	burst      = 64
+	burstPause = 20 * time.Millisecond
+)
+
 // NewNotifier starts a Notifier, which runs until Close.
-func NewNotifier(o NotifyOptions) *Notifier { panic("todo") }
+func NewNotifier(o NotifyOptions) *Notifier {
+	o = o.withDefaults()
+	n := &Notifier{
+		opt: o, kick: make(chan struct{}, 1), replies: make(chan datagram, burst), done: make(chan struct{}),
+		reader: zone.NewReader(), schedule: newSchedule(o.Retry, o.Interval), pairs: make(map[*zone.Zone][]*pair),
+	}
+	n.mu.published = make(map[*zone.Zone]struct{})
+	n.mu.conns = make(map[string]PacketConn)
+	n.wg.Go(n.run)
+	return n
+}
 
 // Add makes the targets of z known and notifies them of its current serial
 // (RFC 1996, section 4.1). Call it when the zone can be queried.
-func (n *Notifier) Add(z *zone.Zone, targets []Target) { panic("todo") }
+func (n *Notifier) Add(z *zone.Zone, targets []Target) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, t := range targets {
+		t.Addr = netip.AddrPortFrom(t.Addr.Addr().Unmap(), t.Addr.Port())
+		n.mu.added = append(n.mu.added, &pair{zone: z, target: t, place: -1})
+	}
+	n.wake()
+}
 
 // Published has the targets of z notified; it never blocks. It is made for
 // (*zone.Zone).OnPublish. A zone that was not added has no targets. The serial
 // that is told is that of the moment of sending.
-func (n *Notifier) Published(z *zone.Zone, serial uint32) { panic("todo") }
+func (n *Notifier) Published(z *zone.Zone, _ uint32) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.mu.published[z] = struct{}{}
+	n.wake()
+}
 
-// Close ends all tries and waits for the goroutines.
-func (n *Notifier) Close() error { panic("todo") }
+func (n *Notifier) wake() {
+	select {
+	case n.kick <- struct{}{}:
+	default:
+	}
+}
+
+// Close ends all tries and waits for the goroutines. No zone may be closed
+// before it returns.
+func (n *Notifier) Close() error {
+	n.mu.Lock()
+	if n.mu.closed {
+		n.mu.Unlock()
+		return nil
+	}
+	n.mu.closed = true
+	var errs []error
+	for _, c := range n.mu.conns {
+		errs = append(errs, c.Close())
+	}
+	close(n.done)
+	n.mu.Unlock()
+	n.wg.Wait()
+	n.reader.Close()
+	return errors.Join(errs...)
+}
+
+// run owns the schedule. Close stops it.
+func (n *Notifier) run() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-n.done:
+			return
+		case <-n.kick:
+			n.collect(time.Now())
+		case d := <-n.replies:
+			n.reply(d, time.Now())
+		case <-timer.C:
+		}
+		paused := n.sendDue()
+		n.Counters.Pending.Store(int64(len(n.schedule.queue)))
+		timer.Stop()
+		switch due, ok := n.schedule.wake(); {
+		case paused:
+			timer.Reset(burstPause)
+		case ok:
+			timer.Reset(time.Until(due))
+		}
+	}
+}
+
+// collect takes what Add and Published left.
+func (n *Notifier) collect(now time.Time) {
+	n.mu.Lock()
+	added, published := n.mu.added, n.mu.published
+	n.mu.added, n.mu.published = nil, make(map[*zone.Zone]struct{})
+	n.mu.Unlock()
+	for _, p := range added {
+		n.pairs[p.zone] = append(n.pairs[p.zone], p)
+		n.schedule.published(p, now)
+	}
+	for z := range published {
+		for _, p := range n.pairs[z] {
+			n.schedule.published(p, now)
+		}
+	}
+}
+
+// sendDue sends what is due, a burst at most; paused tells that there is more.
+func (n *Notifier) sendDue() (paused bool) {
+	for range burst {
+		now := time.Now()
+		p, missed, givenUp := n.schedule.next(now)
+		if missed {
+			n.Counters.Missed.Add(1)
+			n.logMissed(p)
+		}
+		switch {
+		case p == nil:
+			return false
+		case givenUp:
+			n.Counters.GivenUp.Add(1)
+			continue
+		}
+		id := n.newID(p.target.Addr)
+		request, err := n.send(p, id, now)
+		if err != nil {
+			n.log(p).Info("NOTIFY cannot be sent", "error", err)
+		}
+		n.schedule.sent(p, id, request, now)
+		if err != nil {
+			n.schedule.stopWaiting(p)
+		}
+	}
+	return true
+}
+
+// logMissed warns once when a target has missed a whole round.
+func (n *Notifier) logMissed(p *pair) {
+	if p.missed == len(n.opt.Retry)+1 {
+		n.log(p).Warn("secondary does not answer NOTIFY", "tries", p.missed)
+	}
+}
+
+func (n *Notifier) log(p *pair) *slog.Logger {
+	l := n.opt.Logger.With("op", "NOTIFY", "remote", p.target.Addr.String(), "proto", "udp")
+	if p.target.Key != "" {
+		l = l.With("key", p.target.Key.String())
+	}
+	return l.With("zone", p.zone.Apex().String())
+}
+
+func (n *Notifier) newID(to netip.AddrPort) uint16 {
+	for {
+		id := uint16(rand.Uint32())
+		if n.schedule.waiting[replyKey{to, id}] == nil {
+			return id
+		}
+	}
+}
+
+// send builds, signs and sends the message of p.
+func (n *Notifier) send(p *pair, id uint16, now time.Time) (*tsig.Request, error) {
+	msg, request, err := n.message(p, id, now)
+	if err != nil {
+		return nil, err
+	}
+	c, err := n.conn(p.target.Addr.Addr())
+	if err != nil {
+		return nil, err
+	}
+	if _, err = c.WriteToUDPAddrPort(msg, p.target.Addr); err != nil {
+		return nil, err
+	}
+	n.Counters.Sent.Add(1)
+	return request, nil
+}

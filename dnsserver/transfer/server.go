@@ -108,6 +108,13 @@ func (e *Error) Error() string {
 // ErrTooLarge says that the zone has a record that fits no message.
 var ErrTooLarge = errors.New("record does not fit a message")
 
+// NewServer makes a Server.
+func NewServer(o Options) *Server {
+	s := &Server{opt: o.withDefaults()}
+	s.mu.perAddr = make(map[netip.Addr]int)
+	return s
+}
+
 // Serve answers r from the current version of z through send, which is called
 // once a message, in order, and must be done with msg when it returns. sign
 // is what the request's tsig.Context gives; nil stands for an unsigned request.
@@ -117,12 +124,53 @@ var ErrTooLarge = errors.New("record does not fit a message")
 // Serve does not know how long send waits: send must give up on a peer that
 // does not read.
 func (s *Server) Serve(ctx context.Context, r *Request, z *zone.Zone, sign *tsig.Stream, send func(msg []byte) error) (Stats, error) {
-	panic("todo")
+	if sign == nil {
+		sign = (*tsig.Context)(nil).Stream()
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.opt.MaxTime)
+	defer cancel()
+	a := &reply{Server: s, Request: r, zone: z, reader: zone.NewReader(), sign: sign, send: send}
+	defer a.reader.Close()
+	err := a.run(ctx)
+	s.count(a.stats, err)
+	return a.stats, err
 }
 
-// NewServer makes a Server.
-func NewServer(o Options) *Server {
-	s := &Server{opt: o.withDefaults()}
-	s.mu.perAddr = make(map[netip.Addr]int)
-	return s
+func (s *Server) count(st Stats, err error) {
+	switch {
+	case err != nil && st.Style != None:
+		s.Counters.Cut.Add(1)
+	case err != nil:
+	case st.Style == Full:
+		s.Counters.Full.Add(1)
+	case st.Style == Incremental:
+		s.Counters.Incremental.Add(1)
+	case st.Style == Single:
+		s.Counters.Single.Add(1)
+	}
+}
+
+// acquire takes one of the places for transfers; release gives it back.
+func (s *Server) acquire(addr netip.Addr) (release func(), ok bool) {
+	addr = addr.Unmap()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.total >= s.opt.Transfers || s.mu.perAddr[addr] >= s.opt.TransfersPerAddress {
+		s.Counters.Busy.Add(1)
+		return nil, false
+	}
+	s.mu.total++
+	s.mu.perAddr[addr]++
+	s.Counters.Active.Add(1)
+	return func() { s.release(addr) }, true
+}
+
+func (s *Server) release(addr netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.total--
+	if s.mu.perAddr[addr]--; s.mu.perAddr[addr] == 0 {
+		delete(s.mu.perAddr, addr)
+	}
+	s.Counters.Active.Add(-1)
 }
