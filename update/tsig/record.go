@@ -60,46 +60,60 @@ func Find(msg []byte) (start int, found bool, err error) {
 const headerSize = 12
 
 func (rec *record) find(msg []byte) (bool, error) {
-	if len(msg) < headerSize {
+	off, ok := skipQuestions(msg)
+	if !ok {
 		return false, errShort
-	}
-	off := headerSize
-	for range binary.BigEndian.Uint16(msg[4:]) {
-		var ok bool
-		if off, ok = skipName(msg, off); !ok || off+4 > len(msg) {
-			return false, errShort
-		}
-		off += 4
 	}
 	additional := int(binary.BigEndian.Uint16(msg[10:]))
 	records := int(binary.BigEndian.Uint16(msg[6:])) + int(binary.BigEndian.Uint16(msg[8:])) + additional
 	found := false
 	for i := range records {
-		start := off
-		data, ok := skipName(msg, off)
-		if !ok || data+10 > len(msg) {
+		data, end, ok := skipRecord(msg, off)
+		if !ok {
 			return false, errShort
 		}
-		off = data + 10 + int(binary.BigEndian.Uint16(msg[data+8:]))
-		if off > len(msg) {
-			return false, errShort
+		if binary.BigEndian.Uint16(msg[data:]) == dns.TypeTSIG {
+			if i != records-1 || additional == 0 {
+				return false, errMisplaced
+			}
+			if err := rec.parse(msg, off, data, end); err != nil {
+				return false, err
+			}
+			found = true
 		}
-		if binary.BigEndian.Uint16(msg[data:]) != dns.TypeTSIG {
-			continue
-		}
-		if i != records-1 || additional == 0 {
-			return false, errMisplaced
-		}
-		if err := rec.parse(msg, start, data, off); err != nil {
-			return false, err
-		}
-		found = true
+		off = end
 	}
 	if off != len(msg) {
 		// They would be covered by no MAC.
 		return false, errTrailing
 	}
 	return found, nil
+}
+
+// skipQuestions gives the offset of the first record.
+func skipQuestions(msg []byte) (off int, ok bool) {
+	if len(msg) < headerSize {
+		return 0, false
+	}
+	off = headerSize
+	for range binary.BigEndian.Uint16(msg[4:]) {
+		if off, ok = skipName(msg, off); !ok || off+4 > len(msg) {
+			return 0, false
+		}
+		off += 4
+	}
+	return off, true
+}
+
+// skipRecord gives the offset of the type field of a record, and that behind
+// the record.
+func skipRecord(msg []byte, off int) (data, end int, ok bool) {
+	data, ok = skipName(msg, off)
+	if !ok || data+10 > len(msg) {
+		return 0, 0, false
+	}
+	end = data + 10 + int(binary.BigEndian.Uint16(msg[data+8:]))
+	return data, end, end <= len(msg)
 }
 
 // parse reads the record at msg[start:end], whose type field is at data
