@@ -1,0 +1,105 @@
+package zone
+
+import (
+	"fmt"
+	"time"
+
+	"dialtone/zone/rr"
+	"dialtone/zone/store"
+)
+
+// fail answers a batch that the store did not commit, and then tries to make
+// the store work again until it does or the zone is closed. Ops that were
+// queued meanwhile are refused, so that nobody waits for a broken disk.
+func (w *writer) fail(c *store.Commit, err error) {
+	z := w.z
+	err = fmt.Errorf("%w: %w", ErrStore, err)
+	z.fault.Store(&fault{err})
+	z.log.Error("updates are refused until the store works again", "op", "commit", "zone", z.apex.String(),
+		"serial", c.To, "err", err)
+	z.o.Trace("fail")
+	serial := z.cur.Load().serial
+	for _, op := range w.ops {
+		op.Done(Committed{Err: err, Serial: serial})
+	}
+	w.burned = c.To
+	truth := w.truth(c)
+	tick := time.NewTicker(z.o.RepairEvery)
+	defer tick.Stop()
+	for tries := 1; ; tries++ {
+		again := z.o.Store.Repair(truth, w.burned)
+		if again == nil {
+			break
+		}
+		if tries&(tries-1) == 0 { // 1, 2, 4, 8 ...: loud, but not a flood
+			z.log.Error("the store still cannot commit", "op", "repair", "zone", z.apex.String(), "tries", tries, "err", again)
+		}
+		if !w.refuseUntil(tick.C, err) {
+			z.log.Error("closed before the store worked again; what was acknowledged is kept", "op", "repair", "zone", z.apex.String())
+			return
+		}
+	}
+	z.fault.Store(nil)
+	z.log.Warn("the store works again", "op", "repair", "zone", z.apex.String(), "serial", serial)
+	z.o.Trace("repaired")
+}
+
+// truth gives what memory says of the RRsets that a failed commit touched.
+func (w *writer) truth(c *store.Commit) []store.OwnedRRset {
+	sets := make([]store.OwnedRRset, 0, len(c.Sets))
+	for _, s := range c.Sets {
+		n := w.draft.node(s.Owner)
+		was, ok := findSet(n.before, s.Set.Type)
+		if !ok {
+			was = rr.RRset{Type: s.Set.Type}
+		}
+		sets = append(sets, store.OwnedRRset{Owner: n.owner, Set: was})
+	}
+	return sets
+}
+
+// refuseUntil refuses what is in the queue until the next tick; false when
+// the zone was closed.
+func (w *writer) refuseUntil(tick <-chan time.Time, err error) bool {
+	for {
+		select {
+		case op, ok := <-w.z.queue:
+			if !ok {
+				return false
+			}
+			op.Done(Committed{Err: err, Serial: w.z.cur.Load().serial})
+		case <-tick:
+			return true
+		}
+	}
+}
+
+// trimmer keeps the journal in its bounds, beside the writer and never in its
+// way.
+type trimmer struct {
+	z    *Zone
+	last time.Time
+	done chan struct{} // holds a token while no trim is under way
+}
+
+const trimEvery = 5 * time.Second
+
+// start begins a trim when the last one is a while ago.
+func (t *trimmer) start() {
+	if now := time.Now(); now.Sub(t.last) >= trimEvery {
+		select {
+		case <-t.done:
+			t.last = now
+			go t.run(now)
+		default:
+		}
+	}
+}
+
+// run is one trim; Close waits for it.
+func (t *trimmer) run(now time.Time) {
+	if err := t.z.o.Store.Trim(now, t.z.o.JournalMaxAge, t.z.o.JournalMaxSize); err != nil && t.z.Failed() == nil {
+		t.z.log.Warn("journal is not trimmed", "op", "trim", "zone", t.z.apex.String(), "err", err)
+	}
+	t.done <- struct{}{}
+}

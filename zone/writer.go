@@ -1,0 +1,338 @@
+package zone
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"dialtone/zone/rr"
+	"dialtone/zone/store"
+	"dialtone/zone/table"
+)
+
+// The way of a change
+//
+// Each zone has one writer goroutine (run). Whatever changes the zone is an
+// Op in its queue. The writer takes all that waits, up to a bound, and makes
+// one commit of it:
+//
+//	evaluate  each op in turn on the Draft, which shows what the ops before it
+//	          left; an op that fails leaves nothing behind and does not touch
+//	          its neighbours
+//	append    the net difference of the batch, with one new serial and one
+//	          journal entry, in one synced transaction of the store
+//	publish   new nodes in memory, then one pointer: from here on readers see
+//	          the new version
+//	reply     Done of each op
+//	notify    the listeners of OnPublish
+//
+// Nothing is served, and no op is answered, before the sync: a query can
+// never show what a crash would take back. This holds for ops that failed or
+// changed nothing as well, since what they saw may be another op's unsynced
+// work. When the batch as a whole changes nothing, there is no append and no
+// publish.
+//
+// While one batch is being synced the next one gathers in the queue, so that
+// latency at idle is one sync, and under load the disk bounds nothing.
+//
+// When the store cannot commit, nothing is published, all ops of the batch
+// get ErrStore, and so does every Submit until the store works again. The
+// failed batch may still have reached the disk. So its serial is never used
+// again, and before any other commit the writer has the store put back what
+// memory says of every RRset that the batch touched (repair): no serial ever
+// names two contents, not even across a crash.
+
+// Op is one change, evaluated and committed by the zone's writer.
+type Op struct {
+	// Evaluate is called at most once. An error undoes what it did to the
+	// draft. It must not block and must not keep d.
+	Evaluate func(d *Draft) error
+	// Done is called exactly once, after the batch is synced and published,
+	// or has failed. It must not block.
+	Done func(Committed)
+}
+
+// Committed is what became of an Op.
+type Committed struct {
+	Err     error  // Evaluate's own, or one that wraps ErrStore, ErrTooBig or ErrClosed
+	Changed bool   // by this op
+	Serial  uint32 // of the zone now
+}
+
+// Errors of Submit and Committed.
+var (
+	ErrQueueFull = errors.New("the zone's update queue is full")
+	ErrStore     = errors.New("the store cannot commit")
+	ErrTooBig    = errors.New("the change is too big for one transaction")
+	ErrClosed    = errors.New("the zone is closed")
+)
+
+type fault struct{ err error }
+
+// Failed tells the fault of the store for which the zone refuses updates; nil
+// when there is none.
+func (z *Zone) Failed() error {
+	if f := z.fault.Load(); f != nil {
+		return f.err
+	}
+	return nil
+}
+
+// QueueLen tells how many ops wait.
+func (z *Zone) QueueLen() int { return len(z.queue) }
+
+// Submit queues op and never blocks. When it gives an error, which is
+// ErrQueueFull, ErrClosed or one that wraps ErrStore, Done is not called.
+func (z *Zone) Submit(op *Op) error {
+	z.closing.RLock()
+	defer z.closing.RUnlock()
+	if z.closing.yes {
+		return ErrClosed
+	}
+	if err := z.Failed(); err != nil {
+		return err
+	}
+	select {
+	case z.queue <- op:
+		return nil
+	default:
+		return ErrQueueFull
+	}
+}
+
+// Close refuses new ops, commits what waits, and ends the writer.
+func (z *Zone) Close() error {
+	z.closing.Lock()
+	first := !z.closing.yes
+	z.closing.yes = true
+	z.closing.Unlock()
+	if first {
+		close(z.queue)
+	}
+	<-z.stopped
+	return nil
+}
+
+// writer is what only the writer goroutine, and Open before it, touches.
+type writer struct {
+	z      *Zone
+	draft  Draft
+	ops    []*Op
+	done   []Committed
+	path   table.Path
+	body   []byte
+	ours   uint32 // the serial that bumpSerial gave the batch; 0 while an op's own stands
+	burned uint32 // no serial up to here may be used again; 0 for none
+	wild   int    // names with data that have a label "*"
+	names  int    // names with data
+	octets int64  // of all records, roughly as a transfer has them
+
+	trim trimmer
+}
+
+func (w *writer) init(z *Zone, burned uint32) {
+	w.z, w.burned = z, burned
+	w.draft = Draft{z: z, nodes: map[string]*draftNode{}}
+	w.trim = trimmer{z: z, done: make(chan struct{}, 1)}
+	w.trim.done <- struct{}{}
+}
+
+// run is the writer. It ends when the queue is closed and empty.
+func (z *Zone) run() {
+	w := &z.w
+	for op := range z.queue {
+		c := w.gather(op)
+		w.commit(c)
+		w.trim.start()
+	}
+	<-w.trim.done
+	close(z.stopped)
+}
+
+// gather evaluates op and what waits behind it, and gives the net difference.
+func (w *writer) gather(op *Op) *store.Commit {
+	w.begin()
+	w.evaluate(op)
+	for len(w.ops) < w.z.o.BatchOps && w.draft.octets < w.z.o.BatchOctets {
+		select {
+		case next, ok := <-w.z.queue:
+			if !ok {
+				return w.draft.diff()
+			}
+			w.evaluate(next)
+			continue
+		default:
+		}
+		break
+	}
+	return w.draft.diff()
+}
+
+func (w *writer) begin() {
+	w.draft.reset()
+	w.ops, w.done, w.ours = w.ops[:0], w.done[:0], 0
+}
+
+func (w *writer) evaluate(op *Op) {
+	w.z.o.Trace("evaluate")
+	d := &w.draft
+	r := Committed{}
+	if w.z.table.Full() {
+		r.Err = fmt.Errorf("%w: memory of zone %s is full", ErrStore, w.z.apex)
+	} else if r.Err = op.Evaluate(d); r.Err == nil {
+		r.Err = d.fault
+	}
+	if r.Err != nil {
+		d.revert()
+	} else if r.Changed = d.keep(); r.Changed {
+		w.bumpSerial()
+	}
+	w.ops, w.done = append(w.ops, op), append(w.done, r)
+}
+
+// bumpSerial gives the batch its serial at the first op that changes
+// something, so that the ops behind it see it in prerequisites (RFC 2136,
+// section 3.6). An op that set a higher one itself has done so already.
+func (w *writer) bumpSerial() {
+	d := &w.draft
+	base, serial := d.base.serial, d.serial()
+	bump := serial == base
+	if bump {
+		serial = rr.NextSerial(base)
+	}
+	if w.burned != 0 && !rr.SerialGreater(serial, w.burned) {
+		serial = rr.NextSerial(w.burned)
+	}
+	if serial != d.serial() {
+		d.setSerial(serial)
+	}
+	if bump {
+		w.ours = serial
+	}
+}
+
+// commit makes a batch durable, visible and answered.
+func (w *writer) commit(c *store.Commit) {
+	if c != nil && w.cancelledOut(c) {
+		c = nil
+	}
+	if c != nil {
+		c.Time = time.Now()
+		w.z.o.Trace("append")
+		switch err := w.z.o.Store.Commit(c); {
+		case errors.Is(err, store.ErrTooBig):
+			w.split(err)
+			return
+		case err != nil:
+			w.fail(c, err)
+			return
+		}
+		w.burned = 0
+		w.apply(c)
+		w.z.o.Trace("publish")
+	}
+	serial := w.z.cur.Load().serial
+	for i, op := range w.ops {
+		w.z.o.Trace("reply")
+		w.done[i].Serial = serial
+		op.Done(w.done[i])
+	}
+	if c != nil {
+		w.z.o.Trace("notify")
+		w.z.announce(serial)
+	}
+}
+
+// cancelledOut tells whether all that is left of a batch is the serial that
+// the writer itself gave it: the ops undid each other.
+func (w *writer) cancelledOut(c *store.Commit) bool {
+	return w.ours != 0 && c.To == w.ours && len(c.Sets) == 1 && c.Sets[0].Set.Type == dns.TypeSOA &&
+		c.OldSOA.TTL == c.NewSOA.TTL && rr.WithSerial(c.OldSOA.Data, c.To) == c.NewSOA.Data
+}
+
+// split evaluates the ops of a batch that is too big for one transaction
+// again, one by one, each in a commit of its own.
+func (w *writer) split(err error) {
+	if len(w.ops) == 1 {
+		w.ops[0].Done(Committed{Err: fmt.Errorf("%w: %w", ErrTooBig, err), Serial: w.z.cur.Load().serial})
+		return
+	}
+	ops := append([]*Op(nil), w.ops...)
+	for _, op := range ops {
+		if err := w.z.Failed(); err != nil {
+			op.Done(Committed{Err: err, Serial: w.z.cur.Load().serial})
+			continue
+		}
+		w.begin()
+		w.evaluate(op)
+		w.commit(w.draft.diff())
+	}
+}
+
+// apply writes the changed nodes to memory and publishes them.
+func (w *writer) apply(c *store.Commit) {
+	number := w.draft.base.number + 1
+	for _, n := range w.draft.touched {
+		if !equalSets(n.before, n.now) {
+			w.put(n.owner, n.before, n.now, number)
+		}
+	}
+	if err := w.z.publish(number); err != nil {
+		// The draft guards the SOA record: this cannot be.
+		w.z.log.Error("publish", "op", "update", "zone", w.z.apex.String(), "serial", c.To, "err", err)
+	}
+}
+
+// put writes one node and keeps the zone's counts.
+func (w *writer) put(owner rr.Name, before, now []rr.RRset, number uint64) {
+	rel := owner.Relative(w.z.apex)
+	w.z.table.SetPath(&w.path, []byte(rel))
+	w.octets += wireSize(rel, now) - wireSize(rel, before)
+	wild := 0
+	if hasAsterisk(rel) {
+		wild = 1
+	}
+	if len(before) == 0 {
+		w.names++
+		w.wild += wild
+	}
+	if len(now) == 0 {
+		w.names--
+		w.wild -= wild
+		w.z.table.Clear(&w.path, number)
+		return
+	}
+	w.body = appendBody(w.body[:0], now)
+	w.z.table.Put(&w.path, w.body, nodeFlags(rel == "", now), number)
+}
+
+func wireSize(rel string, sets []rr.RRset) (n int64) {
+	for _, s := range sets {
+		for _, d := range s.Data {
+			n += int64(len(rel) + 2 + 10 + len(d))
+		}
+	}
+	return n
+}
+
+// hasAsterisk tells whether some label is a single asterisk: then that name
+// exists, with data or as an empty non-terminal, and is a wildcard.
+func hasAsterisk(rel string) bool {
+	for i := 0; i < len(rel); i += int(rel[i]) + 1 {
+		if rel[i] == 1 && rel[i+1] == '*' {
+			return true
+		}
+	}
+	return false
+}
+
+func (z *Zone) announce(serial uint32) {
+	z.listeners.Lock()
+	list := z.listeners.list
+	z.listeners.Unlock()
+	for _, f := range list {
+		f(z, serial)
+	}
+}

@@ -1,0 +1,210 @@
+package zone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"dialtone/zone/rr"
+	"dialtone/zone/store"
+	"dialtone/zone/table"
+)
+
+// Zone is one zone: its versions in memory, its place in the store, and its
+// writer.
+type Zone struct {
+	apex   rr.Name
+	labels int // of the apex
+	o      Options
+	log    *slog.Logger
+
+	cur   atomic.Pointer[version]
+	table table.Table
+
+	queue   chan *Op
+	stopped chan struct{} // closed when the writer has ended
+	fault   atomic.Pointer[fault]
+	closing struct {
+		sync.RWMutex
+		yes bool
+	}
+	listeners struct {
+		sync.Mutex
+		list []func(z *Zone, serial uint32)
+	}
+
+	// The writer's.
+	w writer
+}
+
+// Options of Open; zero values are the defaults in parentheses.
+type Options struct {
+	Apex           rr.Name
+	Store          Store
+	JournalMaxAge  time.Duration // (168h) older journal entries are dropped
+	JournalMaxSize int64         // (1 GiB) octets of journal entries that are kept
+	QueueLen       int           // (4096) ops that may wait
+	BatchOps       int           // (1024) ops in one commit
+	BatchOctets    int           // (1 MiB) of changes in one commit; one op may have more
+	RepairEvery    time.Duration // (1s) between tries to make a failed store work
+	Logger         *slog.Logger  // (slog.Default)
+
+	// Trace, for tests, hears of each step of a commit in order.
+	Trace func(step string)
+}
+
+// Store is what a zone needs of its place on disk; *store.Zone is one.
+type Store interface {
+	Meta() (m store.Meta, loaded bool, err error)
+	All() iter.Seq2[store.OwnedRRset, error]
+	Commit(c *store.Commit) error
+	Repair(sets []store.OwnedRRset, burnedTo uint32) error
+	Trim(now time.Time, maxAge time.Duration, maxSize int64) error
+	Journal(from, to uint32) iter.Seq2[*store.Entry, error]
+}
+
+func (o *Options) setDefaults() {
+	def := func(p *int, v int) {
+		if *p <= 0 {
+			*p = v
+		}
+	}
+	def(&o.QueueLen, 4096)
+	def(&o.BatchOps, 1024)
+	def(&o.BatchOctets, 1<<20)
+	if o.JournalMaxAge <= 0 {
+		o.JournalMaxAge = 168 * time.Hour
+	}
+	if o.JournalMaxSize <= 0 {
+		o.JournalMaxSize = 1 << 30
+	}
+	if o.RepairEvery <= 0 {
+		o.RepairEvery = time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Trace == nil {
+		o.Trace = func(string) {}
+	}
+}
+
+// ErrNotLoaded says that the store has no content for the zone yet: seed it.
+var ErrNotLoaded = errors.New("the zone is not in the store yet")
+
+// Open loads a zone from its store and starts its writer, which ends with
+// Close. Cancelling ctx ends the loading only.
+func Open(ctx context.Context, o Options) (*Zone, error) {
+	o.setDefaults()
+	z := &Zone{
+		apex: o.Apex, labels: o.Apex.CountLabels(), o: o, log: o.Logger,
+		queue: make(chan *Op, o.QueueLen), stopped: make(chan struct{}),
+	}
+	z.table.Init(epochs)
+	meta, loaded, err := o.Store.Meta()
+	if err != nil {
+		return nil, fmt.Errorf("zone %s: %w", o.Apex, err)
+	}
+	if !loaded {
+		return nil, fmt.Errorf("zone %s: %w", o.Apex, ErrNotLoaded)
+	}
+	z.w.init(z, meta.Burned)
+	if err := z.load(ctx); err != nil {
+		return nil, fmt.Errorf("zone %s: %w", o.Apex, err)
+	}
+	if got := z.cur.Load().serial; got != meta.Serial {
+		return nil, fmt.Errorf("zone %s: the store says serial %d, its SOA record %d", o.Apex, meta.Serial, got)
+	}
+	go z.run()
+	return z, nil
+}
+
+func (z *Zone) load(ctx context.Context) error {
+	var owner rr.Name
+	var sets []rr.RRset
+	count := 0
+	flush := func() {
+		if len(sets) > 0 {
+			z.w.put(owner, nil, sets, 1)
+			sets = sets[:0]
+		}
+	}
+	for s, err := range z.o.Store.All() {
+		if err != nil {
+			return err
+		}
+		if count++; count%10000 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !s.Owner.Valid() || !s.Owner.IsBelowOrEqual(z.apex) {
+			return fmt.Errorf("the store holds %s, which is not in the zone", s.Owner)
+		}
+		if s.Owner != owner && !s.Owner.EqualFold(owner) {
+			flush()
+			owner = s.Owner
+		}
+		sets = append(sets, s.Set)
+	}
+	flush()
+	return z.publish(1)
+}
+
+// publish makes what was put for a version visible.
+func (z *Zone) publish(number uint64) error {
+	v := &version{number: number, wild: z.w.wild > 0, names: z.w.names, octets: z.w.octets}
+	apex, ok := z.table.Find(0, nil, number)
+	if ok {
+		v.apex = Node{apex}
+		v.soa, ok = v.apex.Find(dns.TypeSOA)
+	}
+	if !ok {
+		return errors.New("there is no SOA record")
+	}
+	c := v.soa.Data()
+	data, _ := c.Next()
+	soa, err := rr.ParseSOA(string(data))
+	if err != nil {
+		return err
+	}
+	v.serial, v.negTTL = soa.Serial, min(v.soa.TTL(), soa.Minimum)
+	z.cur.Store(v)
+	z.table.Published()
+	return nil
+}
+
+// Apex of the zone, as configured.
+func (z *Zone) Apex() rr.Name { return z.apex }
+
+// View gives the current version. Call it between Begin and End of a Reader.
+func (z *Zone) View() View { return View{z, z.cur.Load()} }
+
+// Journal gives the changes that lead from one serial to another, oldest
+// first; store.ErrNoHistory when they are not kept.
+func (z *Zone) Journal(from, to uint32) iter.Seq2[*store.Entry, error] {
+	return z.o.Store.Journal(from, to)
+}
+
+// end gives how many octets of q stand before the apex.
+func (z *Zone) end(q *QName) int { return q.Len - len(z.apex) }
+
+// find gives the node with data at an owner relative to the apex. Writer only.
+func (z *Zone) find(p *table.Path, owner string, number uint64) (Node, bool) {
+	z.table.SetPath(p, []byte(owner))
+	n, ok := z.table.FindPath(p, number)
+	return Node{n}, ok && len(n.Body()) > 0
+}
+
+// OnPublish registers f, which the writer calls after each published change,
+// when its updates have been answered. f must not block.
+func (z *Zone) OnPublish(f func(z *Zone, serial uint32)) {
+	z.listeners.Lock()
+	defer z.listeners.Unlock()
+	z.listeners.list = append(z.listeners.list, f)
+}

@@ -1,0 +1,157 @@
+package zonetest
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"dialtone/zone/rr"
+	"dialtone/zone/store"
+)
+
+// Store is a zone's place in memory; it implements zone.Store.
+type Store struct {
+	mu struct {
+		sync.Mutex
+		sets    []store.OwnedRRset
+		journal []*store.Entry
+		serial  uint32
+		burned  uint32
+		commits int
+		repairs int
+		fail    error
+	}
+}
+
+// NewStore makes a store that holds these RRsets.
+func NewStore(t testing.TB, sets []store.OwnedRRset) *Store {
+	t.Helper()
+	s := &Store{}
+	s.mu.sets = sets
+	for _, x := range sets {
+		if x.Set.Type == dns.TypeSOA {
+			soa, err := rr.ParseSOA(x.Set.Data[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.mu.serial = soa.Serial
+		}
+	}
+	return s
+}
+
+// Fail makes Commit and Repair fail with err until it is nil again.
+func (s *Store) Fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.fail = err
+}
+
+// Commits counts the commits that were made.
+func (s *Store) Commits() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.commits
+}
+
+// Sets gives what the store holds.
+func (s *Store) Sets() []store.OwnedRRset {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.mu.sets)
+}
+
+// Meta implements zone.Store.
+func (s *Store) Meta() (store.Meta, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return store.Meta{Serial: s.mu.serial, Burned: s.mu.burned}, true, nil
+}
+
+// All implements zone.Store.
+func (s *Store) All() iter.Seq2[store.OwnedRRset, error] {
+	return func(yield func(store.OwnedRRset, error) bool) {
+		for _, x := range s.Sets() {
+			if !yield(x, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Commit implements zone.Store.
+func (s *Store) Commit(c *store.Commit) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.fail != nil {
+		return s.mu.fail
+	}
+	if c.From != s.mu.serial || !rr.SerialGreater(c.To, c.From) {
+		return fmt.Errorf("commit from serial %d to %d at %d", c.From, c.To, s.mu.serial)
+	}
+	s.put(c.Sets)
+	s.mu.serial = c.To
+	s.mu.commits++
+	s.mu.journal = append(s.mu.journal, &store.Entry{From: c.From, To: c.To, OldSOA: c.OldSOA, NewSOA: c.NewSOA,
+		Time: c.Time, Deleted: c.Deleted, Added: c.Added})
+	return nil
+}
+
+func (s *Store) put(sets []store.OwnedRRset) {
+	for _, x := range sets {
+		s.mu.sets = slices.DeleteFunc(s.mu.sets, func(o store.OwnedRRset) bool {
+			return o.Set.Type == x.Set.Type && o.Owner.EqualFold(x.Owner)
+		})
+		if len(x.Set.Data) > 0 {
+			s.mu.sets = append(s.mu.sets, x)
+		}
+	}
+	Sort(s.mu.sets)
+}
+
+// Repair implements zone.Store.
+func (s *Store) Repair(sets []store.OwnedRRset, burnedTo uint32) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.fail != nil {
+		return s.mu.fail
+	}
+	s.put(sets)
+	s.mu.burned = burnedTo
+	s.mu.repairs++
+	return nil
+}
+
+// Trim implements zone.Store; it keeps everything.
+func (s *Store) Trim(time.Time, time.Duration, int64) error { return nil }
+
+// Forget drops the journal, as trimming does.
+func (s *Store) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.journal = nil
+}
+
+// Journal implements zone.Store.
+func (s *Store) Journal(from, to uint32) iter.Seq2[*store.Entry, error] {
+	s.mu.Lock()
+	entries := slices.Clone(s.mu.journal)
+	s.mu.Unlock()
+	return func(yield func(*store.Entry, error) bool) {
+		i := slices.IndexFunc(entries, func(e *store.Entry) bool { return e.From == from })
+		if i < 0 {
+			yield(nil, store.ErrNoHistory)
+			return
+		}
+		for _, e := range entries[i:] {
+			if !yield(e, nil) || e.To == to {
+				return
+			}
+		}
+	}
+}
