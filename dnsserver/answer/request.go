@@ -1,5 +1,13 @@
 package answer
 
+import (
+	"encoding/binary"
+
+	"github.com/miekg/dns"
+
+	"dialtone/zone/rr"
+)
+
 // Sizes of messages (RFC 1035, section 4.2.1; RFC 6891, section 6.2.3).
 const (
 	headerLen = 12
@@ -7,18 +15,183 @@ const (
 	maxSize   = 65535
 )
 
+// EDNS options that are read or written.
+const (
+	optNSID      = 3
+	optExpire    = 9
+	optKeepAlive = 11
+	optEDE       = 15
+)
+
 // Request is what was read of a message in place. It is valid until the next
 // call with the same Scratch.
 type Request struct {
 	Opcode      uint8
-	QType       uint16 // of the first question
+	QType       uint16 // of the only question
 	QClass      uint16
 	QuestionEnd int    // the only question is msg[12:QuestionEnd]; 0 when there is none, or several, or it does not parse
 	TSIG        int    // offset of the TSIG record, which is the last one; 0 when there is none
 	OPT         bool   // the request has OPT; the options below are those asked for
 	DO          bool   // RFC 3225, section 3
-	Size        uint16 // UDP payload size the client gave in OPT
+	Size        uint16 // UDP payload size that the client gave in OPT
 	NSID        bool   // RFC 5001
 	Expire      bool   // RFC 7314
 	KeepAlive   bool   // RFC 7828, TCP only
+	Trailing    bool   // octets are left over behind the counted records
+
+	version uint8  // of EDNS
+	opts    int    // OPT records
+	options []byte // of the first OPT
+	badTSIG bool   // not the last additional record, or not the only one
+}
+
+// read walks the whole message. It gives the RCODE that the form of the
+// message asks for, whatever its opcode; the order of the tests is the order
+// in which they decide.
+func (q *Request) read(msg []byte, tcp bool) uint16 {
+	q.reset(msg)
+	switch {
+	case !q.walk(msg):
+		return dns.RcodeFormatError
+	case q.opts > 1: // RFC 6891, section 6.1.1
+		return dns.RcodeFormatError
+	case q.version > 0: // RFC 6891, section 6.1.3
+		return dns.RcodeBadVers
+	case len(q.options) > 0 && !q.readOptions(tcp): // RFC 6891, section 7
+		return dns.RcodeFormatError
+	case q.badTSIG, q.TSIG != 0 && q.Trailing: // RFC 8945, section 5.2
+		return dns.RcodeFormatError
+	}
+	return dns.RcodeSuccess
+}
+
+func (q *Request) reset(msg []byte) {
+	q.Opcode = msg[2] >> 3 & 15
+	q.QType, q.QClass, q.QuestionEnd, q.TSIG = 0, 0, 0, 0
+	q.OPT, q.DO, q.Size = false, false, 0
+	q.NSID, q.Expire, q.KeepAlive, q.Trailing, q.badTSIG = false, false, false, false, false
+	q.version, q.opts, q.options = 0, 0, nil
+}
+
+// walk reads the questions and steps over all records.
+func (q *Request) walk(msg []byte) bool {
+	questions := int(binary.BigEndian.Uint16(msg[4:]))
+	others := int(binary.BigEndian.Uint16(msg[6:])) + int(binary.BigEndian.Uint16(msg[8:]))
+	additional := int(binary.BigEndian.Uint16(msg[10:]))
+	off := headerLen
+	for range questions {
+		// Nothing stands before a question that it could be compressed against.
+		n := nameLen(msg[off:])
+		if n == 0 || off+n+4 > len(msg) {
+			return false
+		}
+		if questions == 1 {
+			q.QType = binary.BigEndian.Uint16(msg[off+n:])
+			q.QClass = binary.BigEndian.Uint16(msg[off+n+2:])
+			q.QuestionEnd = off + n + 4
+		}
+		off += n + 4
+	}
+	for i := range others + additional {
+		var ok bool
+		if off, ok = q.record(msg, off, i >= others, i == others+additional-1); !ok {
+			return false
+		}
+	}
+	q.Trailing = off < len(msg)
+	return true
+}
+
+// nameLen is the length of the uncompressed name that b starts with; 0 when
+// there is none.
+func nameLen(b []byte) int {
+	for i := 0; i < len(b) && i < rr.MaxName; i += int(b[i]) + 1 {
+		if b[i] == 0 {
+			return i + 1
+		}
+		if b[i] > 63 {
+			return 0
+		}
+	}
+	return 0
+}
+
+// record steps over one record, taking note of OPT and TSIG.
+func (q *Request) record(msg []byte, start int, additional, last bool) (end int, ok bool) {
+	if start >= len(msg) {
+		return 0, false
+	}
+	off := start + 1
+	if msg[start] != 0 {
+		if off = skipName(msg, start); off == 0 {
+			return 0, false
+		}
+	}
+	if off+10 > len(msg) {
+		return 0, false
+	}
+	end = off + 10 + int(binary.BigEndian.Uint16(msg[off+8:]))
+	if end > len(msg) {
+		return 0, false
+	}
+	switch binary.BigEndian.Uint16(msg[off:]) {
+	case dns.TypeOPT:
+		// RFC 6891, sections 6.1.1 and 6.1.2: additional section, owner root.
+		if !additional || msg[start] != 0 {
+			return 0, false
+		}
+		if q.opts++; q.opts == 1 {
+			q.OPT = true
+			q.Size = binary.BigEndian.Uint16(msg[off+2:])
+			q.version = msg[off+5]
+			q.DO = msg[off+6]&0x80 != 0
+			q.options = msg[off+10 : end]
+		}
+	case dns.TypeTSIG:
+		if !additional || !last {
+			q.badTSIG = true
+		} else {
+			q.TSIG = start
+		}
+	}
+	return end, true
+}
+
+// skipName gives the offset behind the name at off; 0 when it is malformed.
+func skipName(msg []byte, off int) int {
+	var name [rr.MaxName]byte
+	_, next, err := rr.UnpackNameInto(msg, off, &name)
+	if err != nil {
+		return 0
+	}
+	return next
+}
+
+// readOptions reads the options of OPT; false when they are malformed.
+func (q *Request) readOptions(tcp bool) bool {
+	for b := q.options; len(b) > 0; {
+		if len(b) < 4 {
+			return false
+		}
+		code, n := binary.BigEndian.Uint16(b), int(binary.BigEndian.Uint16(b[2:]))
+		if b = b[4:]; n > len(b) {
+			return false
+		}
+		b = b[n:]
+		switch code {
+		case optNSID: // RFC 5001, section 2.1: a payload is ignored
+			q.NSID = true
+		case optExpire: // RFC 7314, section 2
+			if n != 0 {
+				return false
+			}
+			q.Expire = true
+		case optKeepAlive: // RFC 7828, sections 3.2.1 and 3.3.2
+			if tcp && n != 0 {
+				return false
+			}
+			q.KeepAlive = tcp
+		}
+	}
+	return true
 }

@@ -3,6 +3,8 @@ package answer
 import (
 	"time"
 
+	"github.com/miekg/dns"
+
 	"dialtone/zone"
 )
 
@@ -72,7 +74,15 @@ const (
 type Scratch struct {
 	// Request is what the last call read of its message.
 	Request Request
+
+	w      writer
+	expire uint32 // the option's value, when hasExpire
+	flags  flags
+	lookup lookup
 }
+
+// flags are about one reply.
+type flags struct{ nsid, expire, hasExpire, keepAlive bool }
 
 // Respond answers msg into out, which must not overlap msg, and gives the
 // reply's length. A UDP reply is never longer than what the client takes and
@@ -86,7 +96,22 @@ type Scratch struct {
 // Respond must be called between Begin and End of a zone.Reader. It allocates
 // nothing.
 func (r *Responder) Respond(msg, out []byte, tcp bool, reserve int, s *Scratch) (n int, v Verdict) {
-	panic("todo")
+	if !answerable(msg, out) {
+		return 0, Drop
+	}
+	q := &s.Request
+	if !known(msg) {
+		return r.headerOnly(msg, out, s), Reply
+	}
+	if rcode := q.read(msg, tcp); rcode != dns.RcodeSuccess {
+		r.begin(msg, out, tcp, reserve, q.Opcode != dns.OpcodeUpdate, s)
+		return r.done(msg, rcode, s)
+	}
+	if q.TSIG != 0 || q.Opcode != dns.OpcodeQuery {
+		return 0, Later
+	}
+	r.begin(msg, out, tcp, reserve, true, s)
+	return r.query(msg, tcp, s)
 }
 
 // Error writes a reply without data: header, the question if there is exactly
@@ -95,11 +120,48 @@ func (r *Responder) Respond(msg, out []byte, tcp bool, reserve int, s *Scratch) 
 // may be nil; it is sent only to clients that sent OPT. n is 0 when msg must
 // not be answered (shorter than a header, or a response).
 func (r *Responder) Error(msg, out []byte, tcp bool, reserve int, rcode uint16, ede *EDE, s *Scratch) (n int) {
-	panic("todo")
+	return r.bare(msg, out, tcp, reserve, true, rcode, ede, s)
 }
 
 // UpdateReply writes the reply to an UPDATE: the header with four empty
 // sections (RFC 2136, section 3.8), and OPT if the request had one.
 func (r *Responder) UpdateReply(msg, out []byte, tcp bool, reserve int, rcode uint16, ede *EDE, s *Scratch) (n int) {
-	panic("todo")
+	return r.bare(msg, out, tcp, reserve, false, rcode, ede, s)
+}
+
+func (r *Responder) bare(msg, out []byte, tcp bool, reserve int, question bool, rcode uint16, ede *EDE, s *Scratch) int {
+	if !answerable(msg, out) {
+		return 0
+	}
+	if !known(msg) {
+		return r.headerOnly(msg, out, s)
+	}
+	// What does not parse is left out of the reply; the RCODE is the caller's.
+	s.Request.read(msg, tcp)
+	r.begin(msg, out, tcp, reserve, question && s.Request.Opcode != dns.OpcodeUpdate, s)
+	if ede == nil {
+		return r.finish(msg, rcode, s)
+	}
+	return r.finishWith(msg, rcode, *ede, s)
+}
+
+// answerable tells requests from what must be met with silence.
+func answerable(msg, out []byte) bool {
+	return len(msg) >= headerLen && msg[2]&0x80 == 0 && len(out) >= headerLen
+}
+
+func known(msg []byte) bool {
+	switch msg[2] >> 3 & 15 {
+	case dns.OpcodeQuery, dns.OpcodeNotify, dns.OpcodeUpdate:
+		return true
+	}
+	return false
+}
+
+// headerOnly refuses an opcode under which the rest of the message may mean
+// anything (RFC 8906, section 3.1.4).
+func (r *Responder) headerOnly(msg, out []byte, s *Scratch) int {
+	s.Request.reset(msg)
+	r.begin(msg, out, true, 0, false, s)
+	return r.finish(msg, dns.RcodeNotImplemented, s)
 }
