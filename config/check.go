@@ -1,0 +1,181 @@
+package config
+
+import (
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"dialtone/zone/rr"
+)
+
+// config turns raw values into conf and reports every fault on the way.
+func (c *checker) config(r *raw) {
+	c.listen(r.Listen)
+	c.dataDir(r.DataDir)
+	if c.conf.ServerID = r.ServerID; len(r.ServerID) > 255 {
+		c.fault("server_id", "it has %d octets: a character string of DNS has at most 255", len(r.ServerID))
+	}
+	c.keys(r.Keys)
+	c.zones(r.Zones)
+	c.unusedKeys()
+	c.limits(r.Limits)
+	c.log(r.Log.Level, r.Log.Format)
+	if r.Metrics.Listen != "" {
+		c.conf.Metrics.Listen, _ = c.addrPort("metrics.listen", r.Metrics.Listen)
+	}
+}
+
+func (c *checker) listen(addrs []string) {
+	if len(addrs) == 0 {
+		c.fault("listen", `it is missing: say where to serve, as in listen: ["127.0.0.1:5300"]`)
+	}
+	seen := make(map[netip.AddrPort]bool)
+	for i, text := range addrs {
+		path := fmt.Sprintf("listen[%d]", i)
+		a, ok := c.addrPort(path, strings.TrimSpace(text))
+		if ok && seen[a] && a.Port() != 0 {
+			c.fault(path, "%s is listed twice: remove one", a)
+		}
+		seen[a] = true
+		c.conf.Listen = append(c.conf.Listen, a)
+	}
+}
+
+func (c *checker) dataDir(dir string) {
+	if dir == "" {
+		c.fault("data_dir", "it is missing: name the directory that keeps the zones, as in data_dir: /var/lib/dialtone")
+		return
+	}
+	if c.conf.DataDir = dir; c.env["data_dir"] == "" {
+		c.conf.DataDir = c.path(dir)
+	}
+}
+
+// path makes a path of the file relative to the file's directory.
+func (c *checker) path(p string) string {
+	if filepath.IsAbs(p) || c.conf.Path == "" {
+		return p
+	}
+	return filepath.Join(filepath.Dir(c.file), p)
+}
+
+// algorithms with the length of their digests in octets.
+var algorithms = map[string]int{
+	"hmac-sha1": 20, "hmac-sha224": 28, "hmac-sha256": 32, "hmac-sha384": 48, "hmac-sha512": 64,
+}
+
+var algorithmWords = []string{"hmac-sha1", "hmac-sha224", "hmac-sha256", "hmac-sha384", "hmac-sha512"}
+
+func (c *checker) keys(keys []rawKey) {
+	for i, k := range keys {
+		path := fmt.Sprintf("keys[%d]", i)
+		name, ok := c.name(path+".name", k.Name)
+		if ok {
+			for _, before := range c.conf.Keys {
+				if before.Name.EqualFold(name) {
+					c.fault(path+".name", "the key %s is defined twice (first at line %d): remove one", name, before.Line)
+				}
+			}
+		}
+		algorithm := c.algorithm(path+".algorithm", k.Algorithm)
+		secret := c.secret(path, name, k)
+		// RFC 8945, section 8.
+		if size := algorithms[algorithm]; len(secret) > 0 && len(secret) < size {
+			c.warn(path, "the secret of %s has %d octets, fewer than the %d of %s: a longer one is safer", name, len(secret), size, algorithm)
+		}
+		c.conf.Keys = append(c.conf.Keys, Key{name, algorithm, secret, c.lines[path]})
+	}
+}
+
+func (c *checker) algorithm(path, text string) string {
+	a := strings.TrimSuffix(strings.ToLower(text), ".")
+	switch _, ok := algorithms[a]; {
+	case a == "":
+		c.fault(path, "it is missing: write hmac-sha256, or the algorithm that the clients of the key use")
+	case strings.HasPrefix(a, "hmac-md5"):
+		c.fault(path, "hmac-md5 is broken and not supported: make a new key with hmac-sha256")
+	case !ok:
+		c.word(path, a, algorithmWords)
+	}
+	return a
+}
+
+// secret reads a key's secret. No message may show it.
+func (c *checker) secret(path string, name rr.Name, k rawKey) []byte {
+	text, at := "", path+".secret"
+	switch {
+	case k.Secret != nil && k.SecretFile != nil:
+		c.fault(path, "the key has secret and secret_file: remove one")
+		return nil
+	case k.Secret != nil:
+		text = *k.Secret
+	case k.SecretFile != nil:
+		at = path + ".secret_file"
+		file := c.path(*k.SecretFile)
+		data, err := os.ReadFile(file)
+		if err != nil {
+			c.fault(at, "the file cannot be read: %v", err)
+			return nil
+		}
+		if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o007 != 0 {
+			c.warn(at, "everybody on this machine may open %s: take the permission away with chmod o= %s", file, file)
+		}
+		text = string(data)
+	default:
+		c.fault(path, "the key has no secret: add secret (base64) or secret_file (a file with it)")
+		return nil
+	}
+	secret, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
+	if err != nil || len(secret) == 0 {
+		c.fault(at, "the secret is not base64: make one with \"openssl rand -base64 32\" or tsig-keygen")
+		return nil
+	}
+	return secret
+}
+
+func (c *checker) log(level, format string) {
+	words := []string{"debug", "info", "warn", "error"}
+	if level != "" && c.word("log.level", level, words) {
+		if err := c.conf.Log.Level.UnmarshalText([]byte(level)); err != nil {
+			c.conf.Log.Level = slog.LevelInfo
+		}
+	}
+	if format != "" {
+		c.word("log.format", format, []string{"text", "json"})
+	}
+	c.conf.Log.JSON = format == "json"
+}
+
+// limits reads the numbers; what is absent is the server's default.
+func (c *checker) limits(l map[string]string) {
+	to := &c.conf.Limits
+	number := func(name string, v *int, low, high int64) {
+		if text := l[name]; text != "" {
+			*v = int(c.number("limits."+name, text, low, high))
+		}
+	}
+	number("update_queue", &to.UpdateQueue, 1, 1<<20)
+	number("batch_ops", &to.BatchOps, 1, 1<<20)
+	number("rrset_records", &to.RRsetRecords, 1, 65535)
+	number("slow_queue", &to.SlowQueue, 1, 1<<20)
+	number("tcp_connections", &to.TCPConnections, 1, 1<<20)
+	number("tcp_per_address", &to.TCPPerAddress, 1, 1<<20)
+	number("tcp_in_flight", &to.TCPInFlight, 1, 65535)
+	number("transfers", &to.Transfers, 1, 1<<16)
+	number("transfers_per_address", &to.TransfersPerAddress, 1, 1<<16)
+	number("udp_size", &to.UDPSize, 512, 4096)
+	number("readers", &to.Readers, 1, 1024)
+	if text := l["tcp_idle"]; text != "" {
+		to.TCPIdle = c.duration("limits.tcp_idle", text)
+	}
+	if text := l["tcp_write"]; text != "" {
+		to.TCPWrite = c.duration("limits.tcp_write", text)
+	}
+	if text := l["udp_buffer"]; text != "" {
+		to.UDPBuffer = int(min(c.size("limits.udp_buffer", text), 1<<30))
+	}
+}

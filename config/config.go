@@ -1,0 +1,161 @@
+package config
+
+import (
+	"cmp"
+	_ "embed"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"dialtone/zone/rr"
+)
+
+// Config is a whole, checked configuration. A zero value means that the file
+// does not say, and that the package which does the work has the default.
+type Config struct {
+	Path     string // of the file; "" for the embedded default
+	Listen   []netip.AddrPort
+	DataDir  string
+	ServerID string
+	Keys     []Key
+	Zones    []Zone
+	Limits   Limits
+	Log      Log
+	Metrics  Metrics
+
+	// Warnings are things that work, but probably not as they are meant.
+	Warnings Faults
+}
+
+// Key is a TSIG key.
+type Key struct {
+	Name      rr.Name
+	Algorithm string // hmac-sha256 and so on: lower case, no final dot
+	Secret    []byte
+	Line      int
+}
+
+// Zone is a zone to serve.
+type Zone struct {
+	Name    rr.Name
+	File    string // master file, read while the zone is not in DataDir yet
+	Text    string // master file of the embedded default, which has no File
+	MaxTTL  uint32 // seconds; 0: no cap
+	ACL     []Rule
+	Notify  []Target
+	Journal Journal
+	Line    int // where the zone begins
+	AtFile  int // line of File
+}
+
+// Rule is a rule of a zone's access control list, in Knot's words.
+type Rule struct {
+	Addresses  []netip.Prefix
+	Keys       []rr.Name
+	AnyKey     bool     // the key "*"
+	Actions    []string // update, transfer
+	Deny       bool
+	Owner      string // "", key, zone, name
+	Match      string // "", sub-or-equal, equal, sub, pattern
+	OwnerNames []string
+	Types      []string // upper case
+	Line       int
+}
+
+// Target is a secondary that is notified.
+type Target struct {
+	Addr netip.AddrPort
+	Key  rr.Name // "": unsigned
+}
+
+// Journal bounds a zone's history.
+type Journal struct {
+	MaxAge  time.Duration
+	MaxSize int64 // octets
+}
+
+// Limits bound what clients may cost.
+type Limits struct {
+	UpdateQueue, BatchOps, RRsetRecords, SlowQueue int
+	TCPConnections, TCPPerAddress, TCPInFlight     int
+	TCPIdle, TCPWrite                              time.Duration
+	Transfers, TransfersPerAddress                 int
+	UDPSize, UDPBuffer, Readers                    int
+}
+
+// Log tells what is logged and how.
+type Log struct {
+	Level slog.Level
+	JSON  bool
+}
+
+// Metrics tells where metrics are served; the zero address: nowhere.
+type Metrics struct {
+	Listen netip.AddrPort
+}
+
+// Load reads and checks the file at path, with overrides from the environment.
+// Its error is of type Faults.
+func Load(path string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err
+		}
+		return nil, Faults{{File: path, Text: "the configuration file cannot be read: " + err.Error()}}
+	}
+	return LoadBytes(data, path)
+}
+
+// LoadBytes is Load for a file that was read already. Relative paths in it are
+// relative to the directory of path.
+func LoadBytes(data []byte, path string) (*Config, error) {
+	c := &checker{file: cmp.Or(path, "built-in default"), conf: &Config{Path: path}}
+	if root, ok := c.parse(data); ok && c.settings(root) {
+		if raw := c.values(root); raw != nil {
+			c.config(raw)
+		}
+	}
+	if len(c.faults) > 0 {
+		c.faults.sort()
+		return nil, c.faults
+	}
+	c.conf.Warnings.sort()
+	return c.conf, nil
+}
+
+var (
+	//go:embed default.yaml
+	defaultFile []byte
+	//go:embed default.zone
+	defaultZone string
+)
+
+// Default is the configuration of a server that was given none: the zone
+// phones.example. for this machine only. The environment overrides it too.
+func Default() (*Config, error) {
+	conf, err := LoadBytes(defaultFile, "")
+	if err != nil {
+		return nil, err
+	}
+	conf.Zones[0].File, conf.Zones[0].Text = "", defaultZone
+	if _, set := os.LookupEnv(envName("listen")); !set && !hasAddress("::1") {
+		conf.Listen = slices.DeleteFunc(conf.Listen, func(a netip.AddrPort) bool { return a.Addr().Is6() })
+	}
+	return conf, nil
+}
+
+// hasAddress: many containers have no IPv6, and the default must run there.
+func hasAddress(ip string) bool {
+	addrs, err := net.InterfaceAddrs()
+	return err != nil || slices.ContainsFunc(addrs, func(a net.Addr) bool {
+		n, ok := a.(*net.IPNet)
+		return ok && n.IP.Equal(net.ParseIP(ip))
+	})
+}
