@@ -28,7 +28,8 @@ var (
 // uncompressed records.
 type budget struct {
 	read int // of the journal
-	keep int // of the difference
+	hold int // of the difference, on the way
+	keep int // of the difference, in the end
 }
 
 // condense folds journal entries, oldest first, into one difference from
@@ -54,12 +55,15 @@ func condense(entries iter.Seq2[*store.Entry, error], from, to uint32, b budget)
 		for _, r := range e.Added {
 			f.change(r, true)
 		}
-		if f.read += 64; f.read > b.read || f.kept > b.keep {
+		if f.read += 64; f.read > b.read || f.held > b.hold {
 			return nil, errTooMuch
 		}
 	}
 	if at != to || d.oldSOA.Data == "" {
 		return nil, errBroken
+	}
+	if f.held > b.keep {
+		return nil, errTooMuch
 	}
 	f.into(d)
 	return d, nil
@@ -69,7 +73,7 @@ func condense(entries iter.Seq2[*store.Entry, error], from, to uint32, b budget)
 // that is not as it was.
 type folder struct {
 	changes    map[recordKey]change
-	read, kept int // octets
+	read, held int // octets
 }
 
 // recordKey identifies a record as RFC 2136, section 1.1.1 does.
@@ -109,12 +113,12 @@ func (f *folder) change(r rr.RR, added bool) {
 	case c.before == c.after:
 		if seen {
 			delete(f.changes, k)
-			f.kept -= size
+			f.held -= size
 		}
 	default:
 		f.changes[k] = c
 		if !seen {
-			f.kept += size
+			f.held += size
 		}
 	}
 }

@@ -27,7 +27,7 @@ func (a *reply) incremental(ctx context.Context) (done bool, err error) {
 	if err != nil {
 		if !errors.Is(err, errTooMuch) && !errors.Is(err, store.ErrNoHistory) {
 			a.opt.Logger.Warn("journal cannot be read for IXFR, the whole zone is sent", "op", a.op(), "remote", a.Remote,
-				"zone", a.zone.Apex().String(), "serial", a.Serial, "error", err)
+				"zone", a.zone.Apex().String(), "serial", a.Serial, "err", err)
 		}
 		return false, nil
 	}
@@ -64,12 +64,13 @@ func (d *difference) pack(p *packer, a *reply) error {
 // that come and go leave long journals behind small differences. What cannot
 // go into one datagram is not worth much reading either.
 func (a *reply) budget(zone int64) budget {
-	size := int(min(zone, int64(a.opt.MaxDifference)))
+	size := int(zone)
 	if !a.TCP {
-		return budget{read: 256 << 10, keep: 8 << 10}
+		return budget{read: 256 << 10, hold: 64 << 10, keep: 8 << 10}
 	}
 	return budget{
 		read: max(4*size, 1<<20),
-		keep: max(size, alwaysWorth),
+		hold: a.opt.MaxDifference,
+		keep: min(max(size, alwaysWorth), a.opt.MaxDifference),
 	}
 }

@@ -228,7 +228,7 @@ func (n *Notifier) sendDue() (paused bool) {
 		id := n.newID(p.target.Addr)
 		request, err := n.send(p, id, now)
 		if err != nil {
-			n.log(p).Info("NOTIFY cannot be sent", "error", err)
+			n.log(p).Info("NOTIFY cannot be sent", "err", err)
 		}
 		n.schedule.sent(p, id, request, now)
 		if err != nil {

@@ -82,7 +82,7 @@ func (n *Notifier) reply(d datagram, now time.Time) {
 	log := n.log(p)
 	if p.request != nil {
 		if err := p.request.VerifyReply(d.msg, now); err != nil {
-			log.Info("reply to NOTIFY does not verify", "error", err)
+			log.Info("reply to NOTIFY does not verify", "err", err)
 			return
 		}
 	}
@@ -170,5 +170,5 @@ func (n *Notifier) dropConn(network string, c PacketConn, cause error) {
 	if err := c.Close(); err != nil {
 		cause = errors.Join(cause, err)
 	}
-	n.opt.Logger.Warn("socket for NOTIFY is opened anew", "op", "NOTIFY", "proto", network, "error", cause)
+	n.opt.Logger.Warn("socket for NOTIFY is opened anew", "op", "NOTIFY", "proto", network, "err", cause)
 }
