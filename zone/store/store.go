@@ -1,81 +1,262 @@
 package store
 
 import (
-	"iter"
+	"encoding/binary"
+	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/dgraph-io/badger/v4"
 
 	"dialtone/zone/rr"
 )
+
+// FormatVersion is the version of the data directory's format that this
+// package writes.
+const FormatVersion = 1
 
 // Options of Open. Zero values are the defaults in parentheses.
 type Options struct {
 	Dir      string       // the data directory; made when missing
 	Logger   *slog.Logger // (slog.Default)
 	MemTable int64        // octets of one Badger memtable (16 MiB)
+	Reserve  int64        // octets that must be free for a write (8 memtables, at most 1/8 of the file system)
+
+	// FailCommit is for tests. It is called before each Commit and Repair
+	// writes; an error fails that call. An error that is ErrTorn fails it
+	// after the write, as a failed sync does.
+	FailCommit func() error
 }
 
-// Store is an open data directory.
-type Store struct{}
-
-// Zone is one zone's part of a Store.
-type Zone struct{}
-
-// Open opens or makes the data directory.
-func Open(o Options) (*Store, error) { panic("todo") }
-
-// Close syncs and closes.
-func (s *Store) Close() error { panic("todo") }
-
-// Zone gives the part of a zone, made when missing.
-func (s *Store) Zone(apex rr.Name) (*Zone, error) { panic("todo") }
-
-// Meta is what the store knows of a loaded zone.
-type Meta struct {
-	Serial       uint32
-	Burned       uint32
-	JournalCount uint64
-	JournalSize  int64
-	JournalFrom  uint32
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.MemTable == 0 {
+		o.MemTable = 16 << 20
+	}
+	if o.FailCommit == nil {
+		o.FailCommit = func() error { return nil }
+	}
+	return o
 }
 
-// Meta tells the zone's state.
-func (z *Zone) Meta() (m Meta, loaded bool, err error) { panic("todo") }
+// Store is an open data directory. Its methods may be called by any goroutine.
+type Store struct {
+	o        Options
+	maxValue int // octets of the largest value: what is larger would leave the log
 
-// Seed replaces the zone's whole content.
-func (z *Zone) Seed(serial uint32, sets iter.Seq2[OwnedRRset, error]) error { panic("todo") }
+	// db is held for reading while Badger is used, for writing while it is
+	// closed and opened again.
+	db struct {
+		sync.RWMutex
+		*badger.DB        // nil while it is closed
+		generation uint64 // counts openings
+	}
+	broken atomic.Bool // a write failed: see invariant 5
+	closed atomic.Bool
 
-// OwnedRRset is an RRset with its owner.
-type OwnedRRset struct {
-	Owner rr.Name
-	Set   rr.RRset
+	healing struct {
+		sync.Mutex
+		done chan struct{} // not nil while Badger is being reopened
+		err  error         // of the last try
+	}
+	dir struct {
+		sync.Mutex
+		f      *os.File
+		synced time.Time // the directory's time of change when it was last synced
+	}
+	zones struct {
+		sync.Mutex
+		nextID uint32
+		byApex map[rr.Name]*Zone // by lower-case apex
+	}
 }
 
-// All streams every RRset in canonical order.
-func (z *Zone) All() iter.Seq2[OwnedRRset, error] { panic("todo") }
-
-// Commit is one change of a zone.
-type Commit struct {
-	From, To       uint32
-	OldSOA, NewSOA rr.RR
-	Time           time.Time
-	Deleted, Added []rr.RR
-	Sets           []OwnedRRset
+// Open opens or makes the data directory. Its errors are *DirError and
+// *FormatError where the user can do something.
+func Open(o Options) (*Store, error) {
+	s := &Store{o: o.withDefaults()}
+	s.zones.nextID = 1
+	s.zones.byApex = make(map[rr.Name]*Zone)
+	f, err := prepareDir(s.o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s.dir.f = f
+	if s.o.Reserve == 0 {
+		s.o.Reserve = 8 * s.o.MemTable
+		if _, total, ok := space(f); ok {
+			s.o.Reserve = min(s.o.Reserve, total/8)
+		}
+	}
+	if s.db.DB, err = s.openBadger(); err != nil {
+		f.Close()
+		return nil, err
+	}
+	if err := errors.Join(s.checkFormat(), s.loadZones()); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
-// Commit makes one change durable.
-func (z *Zone) Commit(c *Commit) error { panic("todo") }
-
-// Entry is one journal entry.
-type Entry struct {
-	From, To       uint32
-	OldSOA, NewSOA rr.RR
-	Time           time.Time
-	Deleted, Added []rr.RR
+// Close syncs and closes. After a fault of the disk that goes on it gives up
+// waiting for Badger: nothing that was acknowledged is lost by that.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return ErrClosed
+	}
+	done := make(chan error, 1)
+	go func() {
+		s.db.Lock()
+		defer s.db.Unlock()
+		var err error
+		if s.db.DB != nil {
+			err = s.db.DB.Close()
+			s.db.DB = nil
+		}
+		done <- errors.Join(err, s.dir.f.Close())
+	}()
+	var patience <-chan time.Time
+	if s.broken.Load() {
+		patience = time.After(healPatience)
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-patience:
+		return fmt.Errorf("close %s: %w", s.o.Dir, ErrBroken)
+	}
 }
 
-// Journal streams the entries that lead from serial from to serial to.
-func (z *Zone) Journal(from, to uint32) iter.Seq2[*Entry, error] { panic("todo") }
+// Zones gives the apexes of all loaded zones in canonical order.
+func (s *Store) Zones() ([]rr.Name, error) {
+	var apexes []rr.Name
+	err := s.view(func(txn *badger.Txn) error {
+		return each(txn, []byte{kindZone}, nil, func(_, value []byte) (bool, error) {
+			_, apex, err := decodeZone(value)
+			apexes = append(apexes, apex)
+			return true, err
+		})
+	})
+	return apexes, err
+}
 
-// Trim bounds the journal.
-func (z *Zone) Trim(now time.Time, maxAge time.Duration, maxSize int64) error { panic("todo") }
+// Zone gives the part of a zone. It need not be loaded yet: see Meta and Seed.
+func (s *Store) Zone(apex rr.Name) (*Zone, error) {
+	if !apex.Valid() {
+		return nil, fmt.Errorf("zone with apex %s: %w", apex, ErrOutOfZone)
+	}
+	lower := apex.Lower()
+	s.zones.Lock()
+	defer s.zones.Unlock()
+	if z := s.zones.byApex[lower]; z != nil {
+		return z, nil
+	}
+	z := &Zone{s: s, apex: apex, lower: lower}
+	if err := z.load(); err != nil {
+		return nil, fmt.Errorf("zone %s in %s: %w", apex, s.o.Dir, err)
+	}
+	s.zones.byApex[lower] = z
+	return z, nil
+}
+
+// checkFormat refuses what another version or another program wrote.
+func (s *Store) checkFormat() error {
+	var found uint32
+	err := s.view(func(txn *badger.Txn) error {
+		v, err := get(txn, []byte{kindFormat})
+		switch {
+		case errors.Is(err, badger.ErrKeyNotFound):
+			return each(txn, nil, nil, func(_, _ []byte) (bool, error) {
+				return false, &DirError{Dir: s.o.Dir, Problem: "holds a Badger database of another program",
+					Hint: "name another directory"}
+			})
+		case err != nil:
+			return err
+		case len(v) != 4:
+			return corrupt("format version")
+		}
+		found = binary.BigEndian.Uint32(v)
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case found > FormatVersion:
+		return &FormatError{Dir: s.o.Dir, Found: found, Supported: FormatVersion}
+	case found == 0:
+		var b batch
+		b.put([]byte{kindFormat}, binary.BigEndian.AppendUint32(nil, FormatVersion))
+		return s.commit(&b)
+	}
+	return nil
+}
+
+// loadZones finds the first free zone number, and drops what a crash left of
+// zones that were being seeded or dropped.
+func (s *Store) loadZones() error {
+	var leftover []uint32
+	err := s.view(func(txn *badger.Txn) error {
+		err := each(txn, []byte{kindZone}, nil, func(_, value []byte) (bool, error) {
+			id, _, err := decodeZone(value)
+			s.zones.nextID = max(s.zones.nextID, id+1)
+			return true, err
+		})
+		if err != nil {
+			return err
+		}
+		return each(txn, []byte{kindDrop}, nil, func(key, _ []byte) (bool, error) {
+			if len(key) != prefixLen {
+				return false, corrupt("list of zones to drop")
+			}
+			id := binary.BigEndian.Uint32(key[1:])
+			s.zones.nextID = max(s.zones.nextID, id+1)
+			leftover = append(leftover, id)
+			return true, nil
+		})
+	})
+	for _, id := range leftover {
+		if err == nil {
+			err = s.drop(id)
+		}
+	}
+	return err
+}
+
+// drop deletes all data of a zone's number, and at last the note to do so.
+func (s *Store) drop(id uint32) error {
+	for _, kind := range zoneKinds {
+		if err := s.deletePrefix(zonePrefix(kind, id), nil); err != nil {
+			return err
+		}
+	}
+	var b batch
+	b.delete(zonePrefix(kindDrop, id))
+	return s.commit(&b)
+}
+
+// deletePrefix deletes, in several transactions, all keys that start with
+// prefix and are not below from.
+func (s *Store) deletePrefix(prefix, from []byte) error {
+	for {
+		var b batch
+		err := s.view(func(txn *badger.Txn) error {
+			return eachKey(txn, prefix, from, func(key []byte) (bool, error) {
+				b.delete(append([]byte(nil), key...))
+				return s.fits(&b, 1), nil
+			})
+		})
+		if err != nil || len(b.ops) == 0 {
+			return err
+		}
+		from = b.ops[len(b.ops)-1].key
+		if err := s.commit(&b); err != nil {
+			return err
+		}
+	}
+}

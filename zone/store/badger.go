@@ -1,0 +1,256 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+	"github.com/dgraph-io/badger/v4/skl"
+)
+
+// healPatience is how long Repair and Close wait for a Badger that cannot
+// write what it holds.
+const healPatience = 5 * time.Second
+
+// badgerOptions: synced writes and no conflict detection, for there is one
+// writer a zone; little memory, for the zones are in memory already.
+//
+// Tables are not compressed: then blocks are read from the page cache without
+// a cache of their own, and reading a zone at start costs no decompression.
+// No value is ever large enough for the value log, whose sync errors Badger
+// only logs, so that log stays empty and is made as small as can be.
+func (s *Store) badgerOptions() badger.Options {
+	o := badger.DefaultOptions(s.o.Dir)
+	o.SyncWrites = true
+	o.DetectConflicts = false
+	o.MetricsEnabled = false
+	o.Logger = logger{s.o.Logger}
+	o.MemTableSize = s.o.MemTable
+	o.NumMemtables = 2
+	o.NumCompactors = 2
+	o.NumVersionsToKeep = 1
+	o.Compression = options.None
+	o.BlockCacheSize = 0
+	o.IndexCacheSize = 0
+	o.ValueLogFileSize = 1 << 20
+	maxSize, _ := maxBatch(s.o.MemTable)
+	o.ValueThreshold = int64(min(1<<20, maxSize/2))
+	return o
+}
+
+// maxBatch is the octets and keys that fit one transaction, with some distance
+// to the bounds that Badger derives from the size of a memtable.
+func maxBatch(memTable int64) (octets, keys int) {
+	limit := 15 * memTable / 100
+	return int(limit - limit/16), int(limit/int64(skl.MaxNodeSize)) - 8
+}
+
+func (s *Store) openBadger() (*badger.DB, error) {
+	o := s.badgerOptions()
+	s.maxValue = int(o.ValueThreshold) - 64
+	db, err := badger.Open(o)
+	if err != nil {
+		return nil, s.openError(err)
+	}
+	return db, nil
+}
+
+// openError explains why Badger does not open.
+func (s *Store) openError(err error) error {
+	if locked(s.o.Dir) {
+		return &DirError{Dir: s.o.Dir, Problem: "is in use by another process",
+			Hint: "stop that process, or name another directory"}
+	}
+	return &DirError{Dir: s.o.Dir, Problem: "cannot be opened", Err: err,
+		Hint: "see whether its files are complete and may be written, or restore a backup"}
+}
+
+// heal opens Badger again after a failed write. It gives up waiting after
+// healPatience; the work goes on and a later call finds it done.
+func (s *Store) heal() error {
+	if !s.broken.Load() {
+		return nil
+	}
+	s.healing.Lock()
+	if s.healing.done == nil {
+		s.healing.done = make(chan struct{})
+		go s.reopen(s.healing.done)
+	}
+	done := s.healing.done
+	s.healing.Unlock()
+
+	timer := time.NewTimer(healPatience)
+	defer timer.Stop()
+	select {
+	case <-done:
+		s.healing.Lock()
+		defer s.healing.Unlock()
+		return s.healing.err
+	case <-timer.C:
+		return fmt.Errorf("%w: Badger is still trying to write what it holds", ErrBroken)
+	}
+}
+
+// reopen closes Badger and opens it again. It ends by itself; Badger retries
+// for as long as the disk refuses the table that a close writes.
+func (s *Store) reopen(done chan<- struct{}) {
+	err := s.checkSpace()
+	if err == nil {
+		err = s.reopenNow()
+	}
+	s.healing.Lock()
+	defer s.healing.Unlock()
+	s.healing.err = err
+	s.healing.done = nil
+	close(done)
+}
+
+func (s *Store) reopenNow() error {
+	s.db.Lock()
+	defer s.db.Unlock()
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	if s.db.DB != nil {
+		if err := s.db.DB.Close(); err != nil {
+			s.o.Logger.Warn("store closed with an error after a failed write", "op", "store", "dir", s.o.Dir, "error", err)
+		}
+		s.db.DB = nil
+	}
+	db, err := s.openBadger()
+	if err != nil {
+		return err
+	}
+	s.db.DB = db
+	s.db.generation++
+	s.broken.Store(false)
+	return nil
+}
+
+// view reads in one short transaction. fn must not call back a user.
+func (s *Store) view(fn func(txn *badger.Txn) error) error {
+	sn, err := s.snapshot()
+	if err != nil {
+		return err
+	}
+	defer sn.close()
+	return sn.read(fn)
+}
+
+// snapshot is a Badger transaction for reading that may live for long: Badger
+// is held only while read works, so that a slow reader does not keep the store
+// from being reopened.
+type snapshot struct {
+	s          *Store
+	generation uint64
+	txn        *badger.Txn
+}
+
+func (s *Store) snapshot() (*snapshot, error) {
+	if !s.db.TryRLock() { // not to wait while Badger is reopened
+		return nil, ErrBroken
+	}
+	defer s.db.RUnlock()
+	if s.db.DB == nil {
+		return nil, ErrClosed
+	}
+	return &snapshot{s, s.db.generation, s.db.NewTransaction(false)}, nil
+}
+
+// read calls fn with the transaction. Badger panics where it finds itself
+// closed or without a memtable after a failed write; that is an error here.
+func (sn *snapshot) read(fn func(txn *badger.Txn) error) (err error) {
+	if !sn.s.db.TryRLock() {
+		return ErrReopened
+	}
+	defer sn.s.db.RUnlock()
+	if sn.s.db.DB == nil || sn.generation != sn.s.db.generation {
+		return ErrReopened
+	}
+	if sn.s.broken.Load() {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("%w: %v", ErrBroken, p)
+			}
+		}()
+	}
+	return fn(sn.txn)
+}
+
+// close gives the transaction back, unless its Badger is gone.
+func (sn *snapshot) close() {
+	if !sn.s.db.TryRLock() {
+		return
+	}
+	defer sn.s.db.RUnlock()
+	if sn.s.db.DB != nil && sn.generation == sn.s.db.generation {
+		sn.txn.Discard()
+	}
+}
+
+// get reads one value. Values are in the tables, not in the value log, and
+// Badger copies them once into the item.
+func get(txn *badger.Txn, key []byte) ([]byte, error) {
+	item, err := txn.Get(key)
+	if err != nil {
+		return nil, err
+	}
+	return item.ValueCopy(nil)
+}
+
+// each calls fn for every key that starts with prefix and is not below from,
+// in order, until fn returns false. Values are not prefetched: Badger starts a
+// goroutine for each, which pays for values in the value log only.
+func each(txn *badger.Txn, prefix, from []byte, fn func(key, value []byte) (bool, error)) error {
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
+	defer it.Close()
+	more := true
+	var key []byte
+	take := func(value []byte) (err error) {
+		more, err = fn(key, value)
+		return err
+	}
+	for it.Seek(from); it.Valid() && more; it.Next() {
+		key = it.Item().Key()
+		if err := it.Item().Value(take); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachKey is each without values.
+func eachKey(txn *badger.Txn, prefix, from []byte, fn func(key []byte) (bool, error)) error {
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
+	defer it.Close()
+	for it.Seek(from); it.Valid(); it.Next() {
+		if more, err := fn(it.Item().Key()); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// found tells a missing key from an error.
+func found(err error) (bool, error) {
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// logger passes on what Badger warns of.
+type logger struct{ l *slog.Logger }
+
+func (l logger) Errorf(f string, a ...any)   { l.l.Error(line(f, a), "op", "store") }
+func (l logger) Warningf(f string, a ...any) { l.l.Warn(line(f, a), "op", "store") }
+func (logger) Infof(string, ...any)          {}
+func (logger) Debugf(string, ...any)         {}
+
+func line(f string, a []any) string {
+	return "badger: " + strings.TrimSpace(fmt.Sprintf(f, a...))
+}

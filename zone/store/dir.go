@@ -1,0 +1,114 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// prepareDir makes the data directory and finds out what would keep Badger
+// from writing there: some of that it answers by ending the process.
+func prepareDir(dir string) (*os.File, error) {
+	if dir == "" {
+		return nil, &DirError{Problem: "has no name", Hint: "name one"}
+	}
+	if fi, err := os.Stat(dir); err == nil && !fi.IsDir() {
+		return nil, &DirError{Dir: dir, Problem: "is not a directory", Hint: "remove that file, or name another directory"}
+	} else if errors.Is(err, fs.ErrNotExist) {
+		if err := makeDir(dir); err != nil {
+			return nil, &DirError{Dir: dir, Problem: "cannot be made", Err: err,
+				Hint: "make it, owned by the user that runs dialtone, or name another directory"}
+		}
+	}
+	if err := tryWrite(dir); err != nil {
+		return nil, &DirError{Dir: dir, Problem: "cannot be written", Err: err,
+			Hint: "give it and its files to the user that runs dialtone, make room, or name another directory"}
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, &DirError{Dir: dir, Problem: "cannot be opened", Err: err, Hint: "name another directory"}
+	}
+	return f, nil
+}
+
+// makeDir makes dir and syncs what names it: a synced file in a directory
+// that a power cut takes away would be lost with it.
+func makeDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return err
+	}
+	parent, err := os.Open(filepath.Dir(filepath.Clean(dir)))
+	if err != nil {
+		return err
+	}
+	return errors.Join(parent.Sync(), parent.Close())
+}
+
+func tryWrite(dir string) error {
+	f, err := os.CreateTemp(dir, ".writable-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write([]byte{1})
+	if err := errors.Join(err, f.Close(), os.Remove(f.Name())); err != nil {
+		return err
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range files {
+		if !e.Type().IsRegular() {
+			continue
+		}
+		f, err := os.OpenFile(filepath.Join(dir, e.Name()), os.O_RDWR, 0)
+		if errors.Is(err, fs.ErrNotExist) { // a running server's own file
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		f.Close()
+	}
+	return nil
+}
+
+// changing is how long after a change of the directory another one may bear
+// the same time: file systems take it from a clock of some milliseconds.
+const changing = 50 * time.Millisecond
+
+// syncDir syncs the directory if a file came or went since the last time:
+// Badger does not when it starts a new write-ahead log, and a log whose name
+// is lost in a power cut is lost with all that was synced to it.
+func (s *Store) syncDir() error {
+	s.dir.Lock()
+	defer s.dir.Unlock()
+	fi, err := s.dir.f.Stat()
+	if err != nil {
+		return err
+	}
+	changed := fi.ModTime()
+	if changed.Equal(s.dir.synced) {
+		return nil
+	}
+	if err := s.dir.f.Sync(); err != nil {
+		return err
+	}
+	if time.Since(changed) > changing {
+		s.dir.synced = changed
+	}
+	return nil
+}
+
+// checkSpace keeps the reserve free: on a full file system Badger's writes to
+// its memory maps would end the process.
+func (s *Store) checkSpace() error {
+	free, _, ok := space(s.dir.f)
+	if ok && free < s.o.Reserve {
+		return fmt.Errorf("%w: %s has %d MiB left, and %d MiB are kept free", ErrFull, s.o.Dir, free>>20, s.o.Reserve>>20)
+	}
+	return nil
+}
