@@ -65,7 +65,7 @@ func (c *checker) actions(path string, r rawRule, rule *Rule) {
 		}
 		rule.Actions = append(rule.Actions, text)
 	}
-	if len(r.Action) == 0 && !r.Deny {
+	if len(r.Action) == 0 && !r.Deny && !c.bad[path+".deny"] {
 		c.fault(path+".action", "it is missing: say what the rule allows, update, transfer or both")
 	}
 	if !updates && (r.Owner != "" || r.Match != "" || len(r.OwnerName) > 0 || len(r.Type) > 0) {

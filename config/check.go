@@ -126,7 +126,9 @@ func (c *checker) secret(path string, name rr.Name, k rawKey) []byte {
 		}
 		text = string(data)
 	default:
-		c.fault(path, "the key has no secret: add secret (base64) or secret_file (a file with it)")
+		if !c.bad[path+".secret_file"] {
+			c.fault(path+".secret", "it is missing: add secret (base64) or secret_file (a file with it)")
+		}
 		return nil
 	}
 	secret, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))

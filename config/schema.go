@@ -130,6 +130,7 @@ func (c *checker) parse(data []byte) (root *yaml.Node, ok bool) {
 	}
 	if err := dec.Decode(&second); err == nil {
 		c.faults = append(c.faults, Fault{File: c.file, Line: second.Line, Text: "a second YAML document begins here: a configuration is one document, so remove the --- line"})
+		return nil, false
 	}
 	return doc.Content[0], true
 }

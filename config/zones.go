@@ -79,8 +79,8 @@ func (c *checker) notify(path string, items []any) (targets []Target) {
 // unusedKeys: a key that nothing can use is a key that somebody forgot to
 // give its permission, or a word misspelt.
 func (c *checker) unusedKeys() {
-	if len(c.bad) > 0 {
-		return // what was taken out may use them
+	if len(c.bad) > 0 || len(c.conf.Zones) == 0 {
+		return // what is missing may use them
 	}
 	for i, k := range c.conf.Keys {
 		used := false
