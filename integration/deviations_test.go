@@ -30,6 +30,13 @@ var deviations = []deviation{
 		},
 	},
 	{
+		peer: "BIND", rfc: "RFC 2136, section 3.1.1",
+		reason: "a message without a zone section has no class to choose a view by, and is refused for that",
+		rcode: func(m message, ours, theirs int) bool {
+			return len(m.Zone) == 0 && theirs == dns.RcodeRefused && ours == dns.RcodeFormatError
+		},
+	},
+	{
 		peer: "BIND", rfc: "RFC 2136, section 3.4.1",
 		reason: "the update section is scanned before the prerequisites are tested, so a message with faults in both gets the other one's code",
 		rcode:  twoFaults,

@@ -10,11 +10,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-const diffZone = "phones.example."
-
-// diffZoneFile has one of everything that an update can run into.
-const diffZoneFile = `$ORIGIN phones.example.
-$TTL 60
+// diffZoneFile has one of everything that an update can run into. Its names are relative to the zone.
+const diffZoneFile = `$TTL 60
 @           SOA ns1.other.example. admin.phones.example. 1000 3600 600 86400 30
 @           NS  ns1.other.example.
 @           NS  ns2.other.example.
@@ -39,13 +36,14 @@ type message struct {
 // generator makes random updates. What it makes depends on its seed and on the contents it is shown, only.
 type generator struct {
 	*rand.Rand
+	zone   string
 	known  map[string][]dns.RR // owner (lower case) and type -> RRset, as of the last comparison
 	owners []string            // of known, sorted
 	serial uint32              // what the next SOA that should be taken carries
 }
 
-func newGenerator(seed uint64) *generator {
-	return &generator{Rand: rand.New(rand.NewPCG(seed, 2136)), serial: 1_000_000}
+func newGenerator(zone string, seed uint64) *generator {
+	return &generator{zone: zone, Rand: rand.New(rand.NewPCG(seed, 2136)), serial: 1_000_000}
 }
 
 // learn makes the content the material for prerequisites that hold and deletions that hit.
@@ -70,7 +68,7 @@ func setKey(owner string, t uint16) string {
 // next makes one message.
 func (g *generator) next() message {
 	m := message{Update: peertest.Update{ID: uint16(g.Uint32()),
-		Zone: []peertest.Entry{{Owner: g.mixCase(diffZone), Type: dns.TypeSOA, Class: dns.ClassINET}}}}
+		Zone: []peertest.Entry{{Owner: g.mixCase(g.zone), Type: dns.TypeSOA, Class: dns.ClassINET}}}}
 	for range g.count(3, 0.4) {
 		m.Prerequisites = append(m.Prerequisites, g.prerequisite()...)
 	}
@@ -105,9 +103,9 @@ var ownerPool = []string{"a", "b", "c", "d", "alias", "alias2", "*.wild", "wild"
 func (g *generator) owner() string {
 	name := pick(g, ownerPool)
 	if name == "" {
-		return g.mixCase(diffZone)
+		return g.mixCase(g.zone)
 	}
-	return g.mixCase(name + "." + diffZone)
+	return g.mixCase(name + "." + g.zone)
 }
 
 // mixCase changes the case of some letters, now and then.
@@ -137,7 +135,7 @@ var dataPool = map[string][]string{
 	"PTR":   {"a.phones.example.", "b.phones.example."},
 	"HINFO": {`"phone" "dialtone"`},
 	"CAA":   {`0 issue "ca.example"`},
-	"DNAME": {"other.example.", "elsewhere.example."},
+	"DNAME": {"other.example."}, // one only: Knot 3.2.6 crashes when an update replaces a DNAME by another
 	"SVCB":  {"1 a.phones.example. port=5060", "0 b.phones.example."},
 	"HTTPS": {"1 ."},
 	"TLSA":  {"3 1 1 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"},
@@ -152,7 +150,7 @@ var typePool = []string{"A", "A", "A", "A", "AAAA", "AAAA", "TXT", "TXT", "MX", 
 // ownerFor avoids what the table of deviations covers: DNAME keeps to one name that has nothing below it.
 func (g *generator) ownerFor(t string) string {
 	if t == "DNAME" {
-		return g.mixCase("dn." + diffZone)
+		return g.mixCase("dn." + g.zone)
 	}
 	for {
 		owner := g.owner()
@@ -206,12 +204,12 @@ func (g *generator) update() peertest.Entry {
 
 // soa adds a SOA that is to be taken, or one that is to be ignored.
 func (g *generator) soa() peertest.Entry {
-	e := peertest.Entry{Owner: g.mixCase(diffZone), Type: dns.TypeSOA, Class: dns.ClassINET, TTL: pick(g, []uint32{60, 300})}
+	e := peertest.Entry{Owner: g.mixCase(g.zone), Type: dns.TypeSOA, Class: dns.ClassINET, TTL: pick(g, []uint32{60, 300})}
 	soa := &dns.SOA{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeSOA, Class: dns.ClassINET}, Ns: "ns1.other.example.",
 		Mbox: "admin.phones.example.", Serial: g.Uint32N(500), Refresh: 3600, Retry: 600, Expire: 86400, Minttl: 30 + g.Uint32N(3)}
 	switch g.IntN(4) {
 	case 0:
-		e.Owner = "a." + diffZone
+		e.Owner = "a." + g.zone
 	case 1:
 		g.serial += 1_000_000
 		soa.Serial = g.serial
@@ -275,7 +273,7 @@ func (g *generator) breakRule(m *message) {
 	case 1:
 		m.Zone = nil
 	case 2:
-		m.Zone[0].Owner = pick(g, []string{"unknown.example.", "a." + diffZone, "example."})
+		m.Zone[0].Owner = pick(g, []string{"unknown.example.", "a." + g.zone, "example."})
 	case 3:
 		bad.TTL, bad.Owner = 0, "elsewhere.example."
 		m.Prerequisites = append(m.Prerequisites, bad)
@@ -291,7 +289,7 @@ func (g *generator) breakRule(m *message) {
 		bad.Class = dns.ClassCHAOS
 		m.Updates = append(m.Updates, bad)
 	case 8:
-		bad.Type = pick(g, []uint16{dns.TypeANY, dns.TypeAXFR, dns.TypeIXFR, dns.TypeMAILA, dns.TypeMAILB})
+		bad.Type = pick(g, []uint16{dns.TypeANY, dns.TypeAXFR, dns.TypeIXFR})
 		m.Updates = append(m.Updates, bad)
 	case 9: // class NONE with a TTL, or with type ANY
 		bad.Class = dns.ClassNONE
@@ -309,7 +307,7 @@ func (g *generator) breakRule(m *message) {
 		bad.Type, bad.Data = dns.TypeA, []byte{192, 0, 2}
 		m.Updates = append(m.Updates, bad)
 	case 13: // class ANY with a TTL: Knot runs it (see deviations), so it names what never exists
-		m.Updates = []peertest.Entry{{Owner: "never." + diffZone, Type: dns.TypeA, Class: dns.ClassANY, TTL: 60}}
+		m.Updates = []peertest.Entry{{Owner: "never." + g.zone, Type: dns.TypeA, Class: dns.ClassANY, TTL: 60}}
 	}
 }
 

@@ -19,13 +19,21 @@ zone %s { type secondary; file "DIR/zone.db"; primaries { %s; }; masterfile-form
 `, quote(zone), from)
 }
 
-// BINDPrimary is a named.conf for a primary that takes unsigned updates. Its limits are off, and its checks of what an update
-// brings too: they are local policy.
-func BINDPrimary(zone, file string) string {
-	return bindOptions + fmt.Sprintf(`
+// ZoneFile is the name of a zone's master file in a server's directory.
+func ZoneFile(zone string) string { return "db." + zone }
+
+// BINDPrimary is a named.conf for a primary that takes unsigned updates of zones in files that ZoneFile names. Its
+// limits are off, and its checks of what an update brings too: they are local policy.
+func BINDPrimary(zones ...string) string {
+	var b strings.Builder
+	b.WriteString(bindOptions)
+	for _, zone := range zones {
+		fmt.Fprintf(&b, `
 zone %s { type primary; file "DIR/%s"; allow-update { 127.0.0.1; }; notify no; check-names ignore; check-mx ignore;
 	check-integrity no; max-records-per-type 0; max-types-per-name 0; };
-`, quote(zone), file)
+`, quote(zone), ZoneFile(zone))
+	}
+	return b.String()
 }
 
 const bindOptions = `
@@ -68,14 +76,18 @@ zone:
 `, host, port, remoteKey, aclKey, zone)
 }
 
-// KnotPrimary is a knot.conf for a primary that takes unsigned updates.
-func KnotPrimary(zone, file string) string {
-	return knotServer + fmt.Sprintf(`
+// KnotPrimary is a knot.conf for a primary that takes unsigned updates of zones in files that ZoneFile names.
+func KnotPrimary(zones ...string) string {
+	var b strings.Builder
+	b.WriteString(knotServer + `
 acl:
   - id: local
     address: 127.0.0.1
     action: [update, transfer]
 zone:
+`)
+	for _, zone := range zones {
+		fmt.Fprintf(&b, `
   - domain: %s
     storage: DIR
     file: %s
@@ -84,7 +96,9 @@ zone:
     zonefile-load: whole
     journal-content: changes
     semantic-checks: off
-`, zone, file)
+`, zone, ZoneFile(zone))
+	}
+	return b.String()
 }
 
 const knotServer = `
@@ -93,7 +107,7 @@ server:
     listen: 127.0.0.1@PORT
     tcp-workers: 1
     udp-workers: 1
-    background-workers: 1
+    background-workers: 8
 database:
     storage: DIR
     journal-db-mode: asynchronous
