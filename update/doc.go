@@ -30,7 +30,7 @@
 //
 // # Choices
 //
-//   - A duplicate prerequisite record counts once.
+//   - A duplicate prerequisite record counts once; in BIND it fails.
 //   - Adding to an RRset gives its TTL to the whole RRset (RFC 2181, section
 //     5.2), even when the record was there before.
 //   - A TTL with the top bit set is 0 (RFC 2181, section 8); BIND and Knot store
@@ -38,9 +38,15 @@
 //   - What conflicts with a CNAME, a lower SOA serial and the like is ignored
 //     with success and a Note, as BIND and Knot do.
 //   - Adding an RRset beside or below a DNAME is allowed: such names are
-//     occluded, not forbidden. Knot ignores it.
+//     occluded, not forbidden. Knot refuses the latter.
 //   - A difference in the case of an owner alone is no change; State.Set gets the
 //     owner in the case of the last record that was added there.
-//   - RRSIG, NSEC and NSEC3 cannot be changed (RFC 3007, section 3.1.1), except
-//     that deleting a whole name deletes them with it.
+//   - An SOA record with serial 0 is ignored; BIND and Knot take it.
+//   - A DS record at the apex, and NS and DNAME records at a wildcard, are
+//     ignored as in BIND; Knot stores them.
+//   - RRSIG, NSEC, NSEC3 and NSEC3PARAM cannot be changed (RFC 3007, section
+//     3.1.1), except that deleting a whole name deletes them with it. Knot
+//     stores them; BIND refuses all but NSEC3PARAM and the apex's RRSIG.
+//   - Deleting one record by empty rdata matches nothing and succeeds, unless the
+//     type can have empty rdata; BIND answers FORMERR.
 package update

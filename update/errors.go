@@ -55,7 +55,7 @@ func about(rcode uint16, owner rr.Name, t uint16, why string) *Error {
 
 // String is the note as a sentence.
 func (n Note) String() string {
-	return fmt.Sprintf("%s at %s, %s ignored", n.Reason, n.Owner, rr.TypeString(n.Type))
+	return fmt.Sprintf("%s %s ignored: %s", n.Owner, rr.TypeString(n.Type), n.Reason)
 }
 
 // EDEText puts notes into one text for an EDE of code 0; "" for no notes.

@@ -76,6 +76,9 @@ func (p *parser) zone(m *Message) error {
 	if t != dns.TypeSOA { // RFC 2136, section 3.1.1
 		return formErr("zone section has type %s, not SOA", rr.TypeString(t))
 	}
+	if m.Class == dns.ClassANY || m.Class == dns.ClassNONE {
+		return formErr("zone section has class %d, which no zone has", m.Class)
+	}
 	return nil
 }
 
@@ -99,6 +102,9 @@ func (p *parser) record(zclass uint16, prereq bool) (r Record, err error) {
 	length, err := p.fixed(&r)
 	if err != nil {
 		return r, err
+	}
+	if r.Type == dns.TypeOPT || r.Type == dns.TypeTSIG { // RFC 6891, section 6.1.1; RFC 8945, section 5.1
+		return r, formErr("%s stands outside of the additional section", rr.TypeString(r.Type))
 	}
 	r.Empty = length == 0
 	start := p.off

@@ -89,7 +89,7 @@ func checkValues(v *view) error {
 		for i := range n.sets {
 			s := &n.sets[i]
 			if len(s.wants) > 0 && !s.isExactly(s.wants) {
-				return about(dns.RcodeNXRrset, n.owner, s.Type, "has other records")
+				return about(dns.RcodeNXRrset, n.owner, s.Type, "does not have exactly these records")
 			}
 		}
 	}
@@ -130,7 +130,7 @@ func prescan(v *view, m *Message) error {
 func (m *Message) checkTypes() error {
 	for i := range m.Updates {
 		switch u := &m.Updates[i]; u.Type {
-		case dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeNXT:
+		case dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeNSEC3PARAM, dns.TypeNXT:
 			return prohibited("nobody may change " + u.Owner.String() + " " + rr.TypeString(u.Type) +
 				": signatures and denial records cannot be updated")
 		}
@@ -145,7 +145,7 @@ func apply(v *view, m *Message, o Limits) {
 		n := v.node(u.Owner)
 		switch u.Class {
 		case m.Class:
-			if why := addRecord(v, n, u, o); why != "" {
+			if why := addRecord(n, u, o); why != "" {
 				v.note(u, why)
 			}
 		case dns.ClassANY:
@@ -161,17 +161,18 @@ const typeWKS = 11
 
 // Reasons to ignore a record.
 const (
-	whyCNAME    = "CNAME exists"
+	whyCNAME    = "a CNAME exists"
 	whyOther    = "other data exists"
-	whyNotApex  = "not the apex"
-	whySerial   = "serial is not higher"
-	whyWildcard = "wildcard"
-	whyApex     = "apex of the zone"
-	whyNeeded   = "the zone needs it"
+	whyNotApex  = "it is not the apex"
+	whySerial   = "its serial is not higher"
+	whyZero     = "its serial is 0"
+	whyWildcard = "the owner is a wildcard"
+	whyApex     = "it belongs above the apex"
+	whyNeeded   = "the zone cannot be without it"
 )
 
 // addRecord is RFC 2136, section 3.4.2.2. It returns why the record is ignored.
-func addRecord(v *view, n *node, u *Record, o Limits) (why string) {
+func addRecord(n *node, u *Record, o Limits) (why string) {
 	ttl := u.TTL
 	if ttl > 1<<31-1 { // RFC 2181, section 8
 		ttl = 0
@@ -179,7 +180,7 @@ func addRecord(v *view, n *node, u *Record, o Limits) (why string) {
 	if o.MaxTTL > 0 && u.Type != dns.TypeSOA {
 		ttl = min(ttl, o.MaxTTL)
 	}
-	if why := ignores(v, n, u); why != "" {
+	if why := ignores(n, u); why != "" {
 		return why
 	}
 	s := n.ensure(u.Type)
@@ -202,10 +203,10 @@ func addRecord(v *view, n *node, u *Record, o Limits) (why string) {
 }
 
 // ignores tells why a record that is added must be ignored; "" when it need not.
-func ignores(v *view, n *node, u *Record) string {
+func ignores(n *node, u *Record) string {
 	switch u.Type {
 	case dns.TypeSOA:
-		return ignoresSOA(v, n, u)
+		return ignoresSOA(n, u)
 	case dns.TypeCNAME:
 		if n.hasBesidesCNAME() { // RFC 2136, section 3.4.2.2
 			return whyOther
@@ -229,7 +230,7 @@ func ignores(v *view, n *node, u *Record) string {
 
 // ignoresSOA is what RFC 2136, section 3.4.2.2 says of SOA records. A serial
 // of 0 is never taken (RFC 2136, section 4.2).
-func ignoresSOA(v *view, n *node, u *Record) string {
+func ignoresSOA(n *node, u *Record) string {
 	if !n.apex {
 		return whyNotApex
 	}
@@ -238,8 +239,11 @@ func ignoresSOA(v *view, n *node, u *Record) string {
 		return ""
 	}
 	next, err := rr.ParseSOA(u.Data)
-	if err != nil || next.Serial == 0 || !rr.SerialGreater(next.Serial, now.Serial) {
+	switch {
+	case err != nil || !rr.SerialGreater(next.Serial, now.Serial):
 		return whySerial
+	case next.Serial == 0:
+		return whyZero
 	}
 	return ""
 }

@@ -46,7 +46,7 @@ type Limits struct {
 type Note struct {
 	Owner  rr.Name
 	Type   uint16
-	Reason string // why, such as "CNAME exists"
+	Reason string // why, such as "a CNAME exists"
 }
 
 // Authorize decides whether who may make this update (RFC 2136, section 3.3).
