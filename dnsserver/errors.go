@@ -63,6 +63,13 @@ func rootCause(err error) error {
 	return err
 }
 
+// DataDirError says why Options.DataDir cannot be used. Its text names the directory and what to do.
+type DataDirError struct{ Err error }
+
+func (e *DataDirError) Error() string { return e.Err.Error() }
+
+func (e *DataDirError) Unwrap() error { return e.Err }
+
 // ZoneError says why a zone could not be served.
 type ZoneError struct {
 	Apex rr.Name

@@ -88,8 +88,8 @@ type Limits struct {
 	// not read before.
 	TCPInFlight int
 
-	// Transfers is the number of zone transfers at one time (32), TransfersPerAddress that of one
-	// client address (8). More get SERVFAIL (RFC 9103, section 6.3.3).
+	// Transfers is the number of zone transfers at one time (64), TransfersPerAddress that of one
+	// client address (16). More get SERVFAIL (RFC 9103, section 6.3.3).
 	Transfers, TransfersPerAddress int
 
 	// UDPSize is the largest UDP reply in octets (1232).
@@ -114,8 +114,8 @@ func (l Limits) withDefaults() Limits {
 	set(&l.TCPConnections, 1000)
 	set(&l.TCPPerAddress, 200)
 	set(&l.TCPInFlight, 128)
-	set(&l.Transfers, 32)
-	set(&l.TransfersPerAddress, 8)
+	set(&l.Transfers, 64)
+	set(&l.TransfersPerAddress, 16)
 	set(&l.UDPSize, 1232)
 	set(&l.UDPBuffer, 4<<20)
 	set(&l.Readers, runtime.GOMAXPROCS(0))

@@ -2,16 +2,53 @@ package dnsserver
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
 	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
 
+	"dialtone/dnsserver/answer"
+	"dialtone/dnsserver/transfer"
+	"dialtone/update/tsig"
 	"dialtone/zone"
+	"dialtone/zone/rr"
+	"dialtone/zone/store"
 )
 
 // Server is a running server.
 type Server struct {
-	opts  Options
-	zones *zone.Zones
-	addrs []netip.AddrPort
+	Counters Counters
+
+	opts   Options
+	log    *slog.Logger
+	keys   *tsig.Keyring
+	store  *store.Store
+	zones  *zone.Zones
+	byApex map[rr.Name]*servedZone // by the apex in lower case; not changed after the start
+
+	responder      *answer.Responder
+	transferServer *transfer.Server
+	notifier       *transfer.Notifier
+
+	listeners []*listener
+	metrics   *metricsServer
+	tcp       connections
+	workers   workers
+	slowQueue chan *slowMessage
+	slowFree  sync.Pool
+	late      lateReplies
+
+	// ctx ends with Shutdown; it cuts transfers.
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	// The server's goroutines, in the order in which Shutdown waits for them.
+	readers, slowWorkers, transfers, lateSender sync.WaitGroup
+
+	stopped atomic.Bool
 }
 
 // Start opens the store in o.DataDir, seeds the zones that it does not hold yet from their master
@@ -19,18 +56,166 @@ type Server struct {
 // answered. ctx bounds the start only.
 //
 // The errors that a user can do something about are *BindError (all addresses that cannot be bound),
-// *ZoneError (one for each zone at fault, joined) and those of zone/store's Open. After an error
+// *ZoneError (one for each zone at fault, joined) and *DataDirError. After an error
 // nothing is left running or open.
-func Start(ctx context.Context, o Options) (*Server, error) { panic("todo") }
+func Start(ctx context.Context, o Options) (*Server, error) {
+	s := &Server{opts: o.withDefaults(), zones: zone.NewZones(), byApex: map[rr.Name]*servedZone{}}
+	s.log = s.opts.Logger
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if err := s.open(ctx); err != nil {
+		s.release()
+		return nil, err
+	}
+	s.run()
+	return s, nil
+}
+
+// open takes everything that can be refused. The addresses come before the zones, which may take long
+// to load.
+func (s *Server) open(ctx context.Context) error {
+	var err error
+	if s.keys, err = tsig.NewKeyring(s.opts.Keys, tsig.Options{}); err != nil {
+		return err
+	}
+	var bindErr, metricsErr error
+	s.listeners, bindErr = bindAll(ctx, s.opts)
+	s.metrics, metricsErr = listenMetrics(ctx, s)
+	if s.store, err = store.Open(store.Options{Dir: s.opts.DataDir, Logger: s.log}); err != nil {
+		err = &DataDirError{err}
+	}
+	if err = errors.Join(bindErr, metricsErr, err); err != nil {
+		return err
+	}
+	return s.loadZones(ctx)
+}
+
+// release gives back what open took. It is for a server whose goroutines have ended or never began.
+func (s *Server) release() error {
+	s.cancel()
+	var faults []error
+	for _, l := range s.listeners {
+		l.close()
+	}
+	s.metrics.close()
+	faults = append(faults, s.closeZones())
+	if s.store != nil {
+		faults = append(faults, s.store.Close())
+	}
+	return errors.Join(faults...)
+}
+
+// closeZones commits what waits in all zones' queues.
+func (s *Server) closeZones() error {
+	faults := make([]error, len(s.byApex))
+	var wg sync.WaitGroup
+	i := 0
+	for _, z := range s.byApex {
+		fault := &faults[i]
+		i++
+		wg.Go(func() {
+			if err := z.z.Close(); err != nil {
+				*fault = fmt.Errorf("zone %s: %w", z.o.Apex, err)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(faults...)
+}
+
+// run starts the goroutines. Each ends in Shutdown, at the step that is named.
+func (s *Server) run() {
+	limits := s.opts.Limits
+	s.responder = answer.New(answer.Options{
+		Zones: s.zones, ServerID: s.opts.ServerID, Version: s.opts.Version, MaxUDP: limits.UDPSize, TCPIdle: limits.TCPIdle,
+	})
+	s.transferServer = transfer.NewServer(transfer.Options{
+		Transfers: limits.Transfers, TransfersPerAddress: limits.TransfersPerAddress,
+		MaxUDP: limits.UDPSize, ServerID: s.opts.ServerID, Logger: s.log,
+	})
+	s.notifier = transfer.NewNotifier(transfer.NotifyOptions{Keys: s.keys, Logger: s.log})
+	s.tcp.init()
+	s.slowQueue = make(chan *slowMessage, limits.SlowQueue)
+	s.slowFree.New = func() any { return new(slowMessage) }
+	s.late.wake = make(chan struct{}, 1)
+
+	s.lateSender.Go(s.sendLate) // ends with late.close
+	for range limits.Readers {
+		s.slowWorkers.Go(s.workSlow) // ends when slowQueue is closed
+	}
+	for _, l := range s.listeners {
+		for _, sock := range l.sockets {
+			s.readers.Go(func() { s.readUDP(sock) }) // ends with sock.Stop
+		}
+		s.readers.Go(func() { s.accept(l.tcp) }) // ends when l.tcp is closed
+	}
+	s.metrics.run()
+	for _, z := range s.byApex {
+		if len(z.o.Notify) > 0 {
+			z.z.OnPublish(s.notifier.Published)
+			s.notifier.Add(z.z, targets(z.o.Notify))
+		}
+	}
+	s.log.Info("serving", "op", "start", "zones", len(s.byApex), "listen", s.Addrs())
+}
+
+func targets(list []NotifyTarget) []transfer.Target {
+	out := make([]transfer.Target, len(list))
+	for i, t := range list {
+		out[i] = transfer.Target{Addr: t.Addr, Key: t.Key}
+	}
+	return out
+}
 
 // Addrs are the bound addresses in the order of Options.Listen, with the ports that were taken for
 // port 0; each on UDP and TCP.
-func (s *Server) Addrs() []netip.AddrPort { return s.addrs }
+func (s *Server) Addrs() []netip.AddrPort {
+	addrs := make([]netip.AddrPort, len(s.listeners))
+	for i, l := range s.listeners {
+		addrs[i] = l.addr
+	}
+	return addrs
+}
+
+// MetricsAddr is the bound address of Options.MetricsListen; the zero value when metrics are off.
+func (s *Server) MetricsAddr() netip.AddrPort { return s.metrics.addr() }
 
 // Zones gives the zones that are served.
 func (s *Server) Zones() *zone.Zones { return s.zones }
 
 // Shutdown stops accepting, answers what was read, commits and answers the updates that wait, and
-// closes the store. When ctx ends first the connections are cut, but what was queued is committed all
-// the same. It returns the first error of closing; a second call returns at once.
-func (s *Server) Shutdown(ctx context.Context) error { panic("todo") }
+// closes the store. Transfers are cut. When ctx ends first the connections are cut too, but what was
+// queued is committed all the same. It returns the faults of closing; a second call does nothing.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if s.stopped.Swap(true) {
+		return nil
+	}
+	begun := time.Now()
+	s.cancel()
+	defer context.AfterFunc(ctx, s.tcp.cut)()
+
+	// Nothing new comes in.
+	for _, l := range s.listeners {
+		l.tcp.Close()
+		for _, sock := range l.sockets {
+			sock.Stop()
+		}
+	}
+	s.tcp.stop()
+	s.readers.Wait()
+	s.tcp.stop() // those accepted meanwhile
+	close(s.slowQueue)
+	s.slowWorkers.Wait()
+
+	// What came in is committed and answered.
+	s.notifier.Close()
+	err := s.closeZones()
+	s.transfers.Wait()
+	s.tcp.ended.Wait()
+	s.late.close()
+	s.lateSender.Wait()
+
+	err = errors.Join(err, s.release())
+	s.workers.close()
+	s.log.Info("stopped", "op", "stop", "took", time.Since(begun), "err", err)
+	return err
+}

@@ -1,0 +1,277 @@
+package dnsserver
+
+import (
+	"encoding/binary"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"dialtone/dnsserver/answer"
+)
+
+// Sizes of a connection's buffers.
+const (
+	readSize  = 4096      // to begin with; grows as a message comes in
+	maxQueued = 128 << 10 // octets of replies that wait to be written before no more is read
+)
+
+var errConnClosed = errors.New("connection is closed")
+
+// conn is one TCP connection. One goroutine reads and answers; one writes.
+//
+// A reply that is due goes to mu.out or mu.done, which always take it: they are bounded because no
+// message is read while there is too much in them. The messages of transfers go through stream, which
+// makes the transfer wait for the peer and nobody else; the writer sends a waiting reply first.
+type conn struct {
+	s    *Server
+	nc   net.Conn
+	from client
+
+	lastMessage atomic.Int64 // Unix time in ns
+	inFlight    atomic.Int32 // updates and transfers without their reply; added to by the reader only
+	stopping    atomic.Bool
+	running     atomic.Int32 // goroutines
+
+	wake   chan struct{} // has room for one; wakes the writer
+	stream chan []byte
+	taken  chan struct{} // answers stream: the message may be used again
+	gone   chan struct{} // closed by close
+
+	mu struct {
+		sync.Mutex
+		room      sync.Cond // out or inFlight shrank, or closed
+		out       []byte    // framed replies
+		done      []*pendingUpdate
+		closed    bool
+		readEnded bool
+	}
+}
+
+func newConn(s *Server, nc *net.TCPConn) *conn {
+	c := &conn{
+		s: s, nc: nc,
+		wake: make(chan struct{}, 1), stream: make(chan []byte), taken: make(chan struct{}), gone: make(chan struct{}),
+	}
+	c.mu.room.L = &c.mu
+	c.lastMessage.Store(time.Now().UnixNano())
+	addr := nc.RemoteAddr().(*net.TCPAddr).AddrPort()
+	c.from = client{addr: addr, conn: c}
+	return c
+}
+
+// run starts the two goroutines. They end when the peer closes and everything is answered, when the peer
+// is too slow or too quiet, or with close.
+func (c *conn) run() {
+	c.running.Store(2)
+	go func() {
+		defer c.end()
+		c.readAll()
+	}()
+	go func() {
+		defer c.end()
+		c.writeAll()
+	}()
+}
+
+// end is called by each goroutine at its end.
+func (c *conn) end() {
+	if c.running.Add(-1) == 0 {
+		c.s.Counters.TCPOpen.Add(-1)
+		c.s.tcp.remove(c)
+	}
+}
+
+// close cuts the connection. It never blocks.
+func (c *conn) close() {
+	c.mu.Lock()
+	first := !c.mu.closed
+	c.mu.closed = true
+	c.mu.room.Broadcast()
+	c.mu.Unlock()
+	if first {
+		close(c.gone)
+		c.nc.Close()
+	}
+}
+
+// stopReading makes the connection end when all that was read is answered.
+func (c *conn) stopReading() {
+	c.stopping.Store(true)
+	c.nc.SetReadDeadline(time.Unix(1, 0))
+}
+
+// idleSince tells since when (Unix time in ns) nothing has been asked, and whether nothing is due.
+func (c *conn) idleSince() (int64, bool) {
+	c.mu.Lock()
+	idle := len(c.mu.out) == 0 && c.inFlight.Load() == 0
+	c.mu.Unlock()
+	return c.lastMessage.Load(), idle
+}
+
+// awaitMessage sets the idle timer. Only a complete message does that (RFC 7766, section 6.2.3).
+func (c *conn) awaitMessage() {
+	c.nc.SetReadDeadline(time.Now().Add(c.s.opts.Limits.TCPIdle))
+	if c.stopping.Load() {
+		c.nc.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// readAll reads and answers messages.
+func (c *conn) readAll() {
+	defer func() {
+		c.mu.Lock()
+		c.mu.readEnded = true
+		c.mu.Unlock()
+		wake(c.wake)
+	}()
+	buf, have := make([]byte, readSize), 0
+	c.awaitMessage()
+	for {
+		n, err := c.nc.Read(buf[have:])
+		have += n
+		used, ok := c.messages(buf[:have])
+		if !ok {
+			return
+		}
+		have = copy(buf, buf[used:have])
+		if used > 0 {
+			c.lastMessage.Store(time.Now().UnixNano())
+			c.awaitMessage()
+		}
+		if err != nil && !c.mayWait(err) {
+			return
+		}
+		buf = resize(buf, have)
+	}
+}
+
+// mayWait tells whether to read on after err: a peer that waits for an update's reply or reads a
+// transfer is not idle.
+func (c *conn) mayWait(err error) bool {
+	if !errors.Is(err, os.ErrDeadlineExceeded) || c.stopping.Load() {
+		return false
+	}
+	if _, idle := c.idleSince(); idle {
+		c.s.Counters.TCPIdle.Add(1)
+		return false
+	}
+	c.awaitMessage()
+	return true
+}
+
+// resize makes room for more of the message that is coming in. The length that the peer announces is
+// not taken at its word: memory follows octets.
+func resize(buf []byte, have int) []byte {
+	switch {
+	case have == 0 && len(buf) > 4*readSize:
+		return make([]byte, readSize)
+	case have == len(buf):
+		grown := make([]byte, min(2*len(buf), frameLen+maxMessage))
+		copy(grown, buf)
+		return grown
+	}
+	return buf
+}
+
+// messages answers all complete messages in b and gives the octets used; false when the connection is
+// closed.
+func (c *conn) messages(b []byte) (used int, ok bool) {
+	defer wake(c.wake)
+	for {
+		rest := b[used:]
+		if len(rest) < frameLen {
+			return used, true
+		}
+		size := frameLen + int(binary.BigEndian.Uint16(rest))
+		if len(rest) < size {
+			return used, true
+		}
+		if !c.waitRoom() {
+			return used, false
+		}
+		c.message(rest[frameLen:size:size])
+		used += size
+	}
+}
+
+// waitRoom waits until the peer has taken enough of what it asked for; false when it is gone.
+func (c *conn) waitRoom() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for !c.mu.closed && (len(c.mu.out) > maxQueued || int(c.inFlight.Load()) >= c.s.opts.Limits.TCPInFlight) {
+		wake(c.wake)
+		c.mu.room.Wait()
+	}
+	return !c.mu.closed
+}
+
+// message answers one message.
+func (c *conn) message(msg []byte) {
+	s := c.s
+	s.Counters.TCPMessages.Add(1)
+	w := s.workers.get()
+	defer s.workers.put(w)
+	w.reader.Begin()
+	n, verdict := s.responder.Respond(msg, w.out(), true, 0, &w.scratch)
+	w.reader.End()
+	switch verdict {
+	case answer.Reply:
+		s.countReply(w.out()[:n])
+		c.queue(w.out()[:n])
+	case answer.Later:
+		if reply := s.slow(w, msg, &c.from); reply != nil {
+			c.queue(reply)
+		}
+	default:
+		s.Counters.Dropped.Add(1)
+	}
+}
+
+// queue adds a reply to what the writer sends. It never blocks. The caller wakes the writer.
+func (c *conn) queue(reply []byte) {
+	c.mu.Lock()
+	if !c.mu.closed {
+		c.mu.out = binary.BigEndian.AppendUint16(c.mu.out, uint16(len(reply)))
+		c.mu.out = append(c.mu.out, reply...)
+	}
+	c.mu.Unlock()
+}
+
+// finished takes an update whose reply is due, from its zone's writer. It never blocks.
+func (c *conn) finished(u *pendingUpdate) {
+	c.mu.Lock()
+	closed := c.mu.closed
+	if !closed {
+		c.mu.done = append(c.mu.done, u)
+	}
+	c.mu.Unlock()
+	if closed {
+		c.landed()
+		c.s.late.put(u)
+		return
+	}
+	wake(c.wake)
+}
+
+// landed says that an update or a transfer has come to its end.
+func (c *conn) landed() {
+	c.mu.Lock()
+	c.inFlight.Add(-1)
+	c.mu.room.Broadcast()
+	c.mu.Unlock()
+	wake(c.wake)
+}
+
+// sendStream sends one message of a transfer. It waits for the peer.
+func (c *conn) sendStream(msg []byte) error {
+	select {
+	case c.stream <- msg:
+	case <-c.gone:
+		return errConnClosed
+	}
+	<-c.taken
+	return nil
+}

@@ -1,0 +1,33 @@
+package dnsserver
+
+import "sync/atomic"
+
+// Counters of a Server. They only grow, but for TCPOpen. The counters of transfers, NOTIFY and UDP
+// sockets are kept by their owners; metrics shows all of them.
+type Counters struct {
+	UDPMessages atomic.Uint64 // datagrams read
+	TCPMessages atomic.Uint64 // messages read from connections
+	Dropped     atomic.Uint64 // messages that must not be answered: too short, or a reply
+	SlowFull    atomic.Uint64 // UDP messages refused because Limits.SlowQueue was reached
+
+	// Replies by RCODE, the lower four bits of it; those to updates are in Updates.
+	Replies [16]atomic.Uint64
+
+	Updates         [16]atomic.Uint64 // answered updates by RCODE
+	UpdatesUnneeded atomic.Uint64     // of those with NOERROR, the ones that changed nothing
+	UpdateQueueFull atomic.Uint64     // updates refused because Limits.UpdateQueue was reached
+	UpdateStoreDown atomic.Uint64     // updates refused or failed because the store cannot commit
+
+	TSIGFailed     atomic.Uint64 // requests whose TSIG was refused
+	UpdateDenied   atomic.Uint64 // updates refused by the ACL
+	TransferDenied atomic.Uint64 // transfers refused by the ACL
+	NotifyRefused  atomic.Uint64 // NOTIFY sent to us
+
+	TCPOpen      atomic.Int64  // connections open now
+	TCPAccepted  atomic.Uint64 // connections opened
+	TCPRefused   atomic.Uint64 // closed at once: limit reached and none idle
+	TCPEvicted   atomic.Uint64 // idle ones closed to make room
+	TCPIdle      atomic.Uint64 // closed after Limits.TCPIdle
+	TCPStalled   atomic.Uint64 // closed after Limits.TCPWrite
+	AcceptErrors atomic.Uint64
+}

@@ -1,0 +1,145 @@
+package dnsserver
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"dialtone/dnsserver/answer"
+	"dialtone/update/acl"
+	"dialtone/update/tsig"
+	"dialtone/zone/rr"
+)
+
+// task is one message on the slow path.
+type task struct {
+	w    *worker
+	msg  []byte // less its TSIG
+	from *client
+	sign *tsig.Context // nil: the request was not signed
+	now  time.Time
+}
+
+// principal is who asks, as far as it is proven.
+func (t *task) principal() acl.Principal {
+	return acl.Principal{Address: t.from.addr.Addr().WithZone(""), Key: t.sign.Key()}
+}
+
+// slow answers what Respond called Later. It returns the reply, which stands in w's frame and is good
+// until w is used again, or nil if there is none or it comes later. It changes msg.
+func (s *Server) slow(w *worker, msg []byte, from *client) []byte {
+	now := s.opts.Now()
+	sign, err := s.keys.Verify(msg, now)
+	if err != nil {
+		return s.unverified(w, msg, from, err, now)
+	}
+	t := &task{w: w, msg: sign.Strip(msg), from: from, sign: sign, now: now}
+	w.reader.Begin()
+	n, verdict := s.responder.Respond(t.msg, w.out(), from.tcp(), sign.Overhead(), &w.scratch)
+	w.reader.End()
+	switch verdict {
+	case answer.Reply:
+		return s.signed(t, n)
+	case answer.Drop:
+		s.Counters.Dropped.Add(1)
+		return nil
+	}
+	switch w.scratch.Request.Opcode {
+	case dns.OpcodeQuery:
+		return s.transfer(t)
+	case dns.OpcodeUpdate:
+		return s.update(t)
+	case dns.OpcodeNotify:
+		return s.notify(t)
+	default:
+		return s.refuse(t, dns.RcodeNotImplemented, nil)
+	}
+}
+
+// signed finishes a reply of n octets that was built for t.
+func (s *Server) signed(t *task, n int) []byte {
+	if n == 0 {
+		return nil
+	}
+	reply := t.sign.SignReply(t.w.out()[:n], t.now)
+	s.countReply(reply)
+	return reply
+}
+
+// refuse answers t with an RCODE and no data.
+func (s *Server) refuse(t *task, rcode uint16, ede *answer.EDE) []byte {
+	n := s.responder.Error(t.msg, t.w.out(), t.from.tcp(), t.sign.Overhead(), rcode, ede, &t.w.scratch)
+	return s.signed(t, n)
+}
+
+// unverified answers a request whose TSIG failed (RFC 8945, section 5.2).
+func (s *Server) unverified(w *worker, msg []byte, from *client, err error, now time.Time) []byte {
+	var fault *tsig.Error
+	if !errors.As(err, &fault) {
+		fault = &tsig.Error{Rcode: dns.RcodeFormatError}
+	}
+	s.Counters.TSIGFailed.Add(1)
+	s.event(slog.LevelInfo, "TSIG refused", "tsig", from, fault.Key, "", 0, fault.Rcode, slog.Any("err", err))
+	n := s.responder.Error(msg, w.out(), from.tcp(), fault.Overhead(), fault.Rcode, nil, &w.scratch)
+	if n == 0 {
+		return nil
+	}
+	reply := fault.SignReply(w.out()[:n], now)
+	s.countReply(reply)
+	return reply
+}
+
+// notify answers a NOTIFY. The server is the primary of all its zones, so there is nothing to do: a
+// zone that it does not serve is NOTAUTH, one that it does serve cannot have changed elsewhere.
+func (s *Server) notify(t *task) []byte {
+	s.Counters.NotifyRefused.Add(1)
+	end := t.w.scratch.Request.QuestionEnd
+	if end == 0 {
+		return s.refuse(t, dns.RcodeFormatError, nil)
+	}
+	name, _, err := rr.UnpackName(t.msg, headerLen)
+	if err != nil {
+		return s.refuse(t, dns.RcodeFormatError, nil)
+	}
+	rcode := uint16(dns.RcodeRefused)
+	ede := &answer.EDE{Code: answer.EDENotSupported, Text: "this server is the zone's primary"}
+	if s.zoneOf(name) == nil {
+		rcode = dns.RcodeNotAuth
+		ede = &answer.EDE{Code: answer.EDENotAuthoritative}
+	}
+	s.event(slog.LevelInfo, "NOTIFY refused", "notify", t.from, t.sign.Key(), name, 0, rcode)
+	return s.refuse(t, rcode, ede)
+}
+
+const headerLen = 12
+
+// countReply counts a finished reply by its RCODE.
+func (s *Server) countReply(reply []byte) {
+	if len(reply) >= headerLen {
+		s.Counters.Replies[reply[3]&15].Add(1)
+	}
+}
+
+// event writes one log line about a message, its fields always in this order.
+func (s *Server) event(level slog.Level, text, op string, from *client, key, zone rr.Name, serial uint32, rcode uint16, more ...slog.Attr) {
+	ctx := context.Background()
+	if !s.log.Enabled(ctx, level) {
+		return
+	}
+	attrs := append(make([]slog.Attr, 0, 12),
+		slog.String("op", op), slog.String("remote", from.addr.String()), slog.String("proto", from.proto()))
+	if key != "" {
+		attrs = append(attrs, slog.String("key", key.String()))
+	}
+	if zone != "" {
+		attrs = append(attrs, slog.String("zone", zone.String()))
+	}
+	if serial != 0 {
+		attrs = append(attrs, slog.Uint64("serial", uint64(serial)))
+	}
+	attrs = append(attrs, slog.String("rcode", dns.RcodeToString[int(rcode)]))
+	s.log.LogAttrs(ctx, level, text, append(attrs, more...)...)
+}

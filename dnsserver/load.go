@@ -1,0 +1,168 @@
+package dnsserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+
+	"github.com/miekg/dns"
+
+	"dialtone/update"
+	"dialtone/zone"
+	"dialtone/zone/masterfile"
+	"dialtone/zone/rr"
+	"dialtone/zone/store"
+)
+
+// servedZone is a zone with what is allowed on it.
+type servedZone struct {
+	o      ZoneOptions
+	z      *zone.Zone
+	limits update.Limits
+}
+
+// zoneOf gives the zone with exactly this apex, or nil.
+func (s *Server) zoneOf(apex rr.Name) *servedZone { return s.byApex[apex.Lower()] }
+
+// loadZones seeds and opens all zones, several at a time, and tells of all that cannot be served.
+func (s *Server) loadZones(ctx context.Context) error {
+	opened := make([]*zone.Zone, len(s.opts.Zones))
+	faults := make([]error, len(s.opts.Zones))
+	var wg sync.WaitGroup
+	// More than there are processors: seeding waits for the disk.
+	slots := make(chan struct{}, 4*runtime.GOMAXPROCS(0))
+	for i, o := range s.opts.Zones {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			opened[i], faults[i] = s.loadZone(ctx, o)
+		})
+	}
+	wg.Wait()
+	for i, o := range s.opts.Zones {
+		z := opened[i]
+		if z == nil {
+			continue
+		}
+		// Kept even if another one failed: it is to be closed.
+		s.byApex[o.Apex.Lower()] = &servedZone{o: o, z: z, limits: update.Limits{
+			MaxTTL: o.MaxTTL, MaxRecordsPerRRset: s.opts.Limits.RRsetRecords,
+		}}
+		if err := s.zones.Add(z); err != nil {
+			faults[i] = &ZoneError{Apex: o.Apex, Err: err}
+		}
+	}
+	if err := errors.Join(faults...); err != nil {
+		return err
+	}
+	return s.noteUnserved()
+}
+
+// noteUnserved tells of zones that are kept but no longer configured.
+func (s *Server) noteUnserved() error {
+	kept, err := s.store.Zones()
+	for _, apex := range kept {
+		if s.zoneOf(apex) == nil {
+			s.log.Warn("zone is in the data directory but not configured: it is kept and not served", "op", "start", "zone", apex)
+		}
+	}
+	return err
+}
+
+func (s *Server) loadZone(ctx context.Context, o ZoneOptions) (*zone.Zone, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, &ZoneError{Apex: o.Apex, Err: err}
+	}
+	st, err := s.store.Zone(o.Apex)
+	if err != nil {
+		return nil, &ZoneError{Apex: o.Apex, Err: err}
+	}
+	_, loaded, err := st.Meta()
+	if err != nil {
+		return nil, &ZoneError{Apex: o.Apex, Err: err}
+	}
+	if !loaded {
+		if err := s.seed(ctx, o, st); err != nil {
+			return nil, err
+		}
+	}
+	z, err := zone.Open(ctx, zone.Options{
+		Apex: o.Apex, Store: st, JournalMaxAge: o.JournalMaxAge, JournalMaxSize: o.JournalMaxSize,
+		QueueLen: s.opts.Limits.UpdateQueue, BatchOps: s.opts.Limits.BatchOps, Logger: s.log,
+	})
+	if err != nil {
+		return nil, &ZoneError{Apex: o.Apex, Err: err}
+	}
+	return z, nil
+}
+
+// progressEvery is how many records of a master file make a line in the log.
+const progressEvery = 1_000_000
+
+// seed fills the store from the zone's master file.
+func (s *Server) seed(ctx context.Context, o ZoneOptions, st *store.Zone) error {
+	sets, problems := s.parse(o)
+	faults := problems[:0:0]
+	for _, p := range problems {
+		if p.Warning {
+			s.log.Warn("zone file: "+p.Text, "op", "seed", "zone", o.Apex, "file", p.File, "line", p.Line)
+		} else {
+			faults = append(faults, p)
+		}
+	}
+	if len(faults) > 0 {
+		return &ZoneError{Apex: o.Apex, File: o.File, Problems: faults, Err: errors.New("the zone file has errors")}
+	}
+	serial, err := serialOf(o.Apex, sets)
+	if err == nil {
+		err = st.Seed(serial, owned(ctx, sets))
+	}
+	if err != nil {
+		return &ZoneError{Apex: o.Apex, File: o.File, Err: err}
+	}
+	s.log.Info("zone read from its file", "op", "seed", "zone", o.Apex, "serial", serial, "file", o.File, "rrsets", len(sets))
+	return nil
+}
+
+func (s *Server) parse(o ZoneOptions) ([]masterfile.Owned, []masterfile.Problem) {
+	next := progressEvery
+	progress := func(n int) {
+		if n >= next {
+			next += progressEvery
+			s.log.Info("reading the zone's file", "op", "seed", "zone", o.Apex, "records", n)
+		}
+	}
+	if o.File == "" {
+		return masterfile.ParseProgress(strings.NewReader(o.Text), "built-in", o.Apex, progress)
+	}
+	if _, err := os.Stat(o.File); err != nil {
+		return nil, []masterfile.Problem{{File: o.File, Text: fmt.Sprintf(
+			"cannot read the zone's file, and the data directory %s does not hold the zone yet: %v", s.opts.DataDir, rootCause(err))}}
+	}
+	return masterfile.ParseFile(o.File, o.Apex, progress)
+}
+
+func serialOf(apex rr.Name, sets []masterfile.Owned) (uint32, error) {
+	for _, o := range sets {
+		if o.Set.Type == dns.TypeSOA && o.Owner.EqualFold(apex) && len(o.Set.Data) == 1 {
+			soa, err := rr.ParseSOA(o.Set.Data[0])
+			return soa.Serial, err
+		}
+	}
+	return 0, errors.New("there is no SOA record")
+}
+
+func owned(ctx context.Context, sets []masterfile.Owned) iter.Seq2[store.OwnedRRset, error] {
+	return func(yield func(store.OwnedRRset, error) bool) {
+		for _, o := range sets {
+			if !yield(store.OwnedRRset{Owner: o.Owner, Set: o.Set}, ctx.Err()) {
+				return
+			}
+		}
+	}
+}

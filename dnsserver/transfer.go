@@ -1,0 +1,137 @@
+package dnsserver
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+
+	"github.com/miekg/dns"
+
+	"dialtone/dnsserver/answer"
+	"dialtone/dnsserver/transfer"
+	"dialtone/update/acl"
+	"dialtone/update/tsig"
+	"dialtone/zone/rr"
+)
+
+// transfer answers AXFR and IXFR. Over TCP the transfer runs in a goroutine of its own; over UDP it is
+// one datagram at most.
+func (s *Server) transfer(t *task) []byte {
+	rq, err := transfer.Parse(t.msg)
+	if err != nil {
+		return s.refuseTransfer(t, "", nil, err)
+	}
+	rq.Remote, rq.TCP = t.from.addr.Addr(), t.from.tcp()
+	z := s.zoneOf(rq.Zone)
+	if z == nil {
+		// RFC 5936, section 2.2.1.
+		return s.refuseTransfer(t, rq.Zone, rq, &transfer.Error{Rcode: dns.RcodeNotAuth, EDE: answer.EDENotAuthoritative})
+	}
+	if d := z.o.ACL.Decide(acl.Transfer, t.principal()); !d.Allowed {
+		s.Counters.TransferDenied.Add(1)
+		return s.refuseTransfer(t, rq.Zone, rq, &transfer.Error{Rcode: dns.RcodeRefused, EDE: answer.EDEProhibited, Text: d.Text})
+	}
+	job := &transferJob{s: s, rq: rq, z: z, sign: t.sign, from: *t.from}
+	if !rq.TCP {
+		return s.transferUDP(t, job)
+	}
+	// The connection's buffers are used again while the transfer runs.
+	job.msg = bytes.Clone(t.msg)
+	job.rq.Question = bytes.Clone(rq.Question)
+	t.from.conn.inFlight.Add(1)
+	s.transfers.Go(job.run)
+	return nil
+}
+
+func (s *Server) transferUDP(t *task, j *transferJob) []byte {
+	err := j.serve(func(msg []byte) error {
+		t.from.datagram(msg)
+		return nil
+	})
+	var refused *transfer.Error
+	if errors.As(err, &refused) {
+		return s.refuseTransfer(t, j.rq.Zone, j.rq, refused)
+	}
+	return nil
+}
+
+// refuseTransfer answers a transfer that did not begin.
+func (s *Server) refuseTransfer(t *task, apex rr.Name, rq *transfer.Request, err error) []byte {
+	rcode, ede := transferOutcome(err)
+	op := "transfer"
+	if rq != nil {
+		op = opName(rq)
+	}
+	s.event(slog.LevelInfo, "transfer refused", op, t.from, t.sign.Key(), apex, 0, rcode, slog.Any("err", err))
+	return s.refuse(t, rcode, ede)
+}
+
+// transferOutcome maps an error of package transfer to RCODE and extended error.
+func transferOutcome(err error) (uint16, *answer.EDE) {
+	var refused *transfer.Error
+	if !errors.As(err, &refused) {
+		return dns.RcodeServerFailure, nil
+	}
+	if refused.Text == "" && refused.EDE == 0 {
+		return refused.Rcode, nil
+	}
+	return refused.Rcode, &answer.EDE{Code: refused.EDE, Text: refused.Text}
+}
+
+func opName(rq *transfer.Request) string {
+	if rq.Type == dns.TypeIXFR {
+		return "ixfr"
+	}
+	return "axfr"
+}
+
+// transferJob is one transfer.
+type transferJob struct {
+	s    *Server
+	rq   *transfer.Request
+	z    *servedZone
+	sign *tsig.Context
+	from client
+	msg  []byte // the request, for an error reply
+}
+
+// run sends a transfer over its TCP connection.
+func (j *transferJob) run() {
+	s, c := j.s, j.from.conn
+	defer c.landed()
+	err := j.serve(c.sendStream)
+	var refused *transfer.Error
+	switch {
+	case err == nil:
+	case errors.As(err, &refused):
+		w := s.workers.get()
+		t := &task{w: w, msg: j.msg, from: &j.from, sign: j.sign, now: s.opts.Now()}
+		if reply := s.refuseTransfer(t, j.rq.Zone, j.rq, refused); reply != nil {
+			c.queue(reply)
+		}
+		s.workers.put(w)
+	default:
+		// What the client got is not whole, and nothing else could tell it so.
+		c.close()
+	}
+}
+
+// serve sends the transfer and writes its log line.
+func (j *transferJob) serve(send func([]byte) error) error {
+	stats, err := j.s.transferServer.Serve(j.s.ctx, j.rq, j.z.z, j.sign.Stream(), send)
+	var refused *transfer.Error
+	if errors.As(err, &refused) {
+		return err
+	}
+	level, text := slog.LevelInfo, "transfer"
+	more := []slog.Attr{
+		slog.String("style", stats.Style.String()), slog.Int("messages", stats.Messages),
+		slog.Int("records", stats.Records), slog.Int64("octets", stats.Octets),
+	}
+	if err != nil {
+		level, text = slog.LevelWarn, "transfer cut short"
+		more = append(more, slog.Any("err", err))
+	}
+	j.s.event(level, text, opName(j.rq), &j.from, j.sign.Key(), j.rq.Zone, stats.Serial, dns.RcodeSuccess, more...)
+	return err
+}

@@ -1,0 +1,170 @@
+package dnsserver
+
+import (
+	"sync"
+
+	"github.com/miekg/dns"
+
+	"dialtone/dnsserver/answer"
+	"dialtone/dnsserver/udp"
+	"dialtone/zone"
+)
+
+// udpReader answers the datagrams of one socket. It is used by the socket's goroutine only.
+type udpReader struct {
+	s       *Server
+	sock    *udp.Socket
+	reader  *zone.Reader
+	scratch answer.Scratch
+
+	// Counts of the batch at hand, added to the server's at its end.
+	messages, dropped uint64
+	replies           [16]uint32
+}
+
+// readUDP serves one socket until it is stopped.
+func (s *Server) readUDP(sock *udp.Socket) {
+	h := &udpReader{s: s, sock: sock, reader: zone.NewReader()}
+	defer h.reader.Close()
+	if err := sock.Serve(h); err != nil {
+		s.log.Error("UDP socket failed", "op", "listen", "proto", "udp", "addr", sock.Addr(), "err", err)
+	}
+}
+
+func (h *udpReader) BeginBatch() { h.reader.Begin() }
+
+func (h *udpReader) EndBatch() {
+	h.reader.End()
+	c := &h.s.Counters
+	c.UDPMessages.Add(h.messages)
+	h.messages = 0
+	if h.dropped > 0 {
+		c.Dropped.Add(h.dropped)
+		h.dropped = 0
+	}
+	for i, n := range h.replies {
+		if n > 0 {
+			c.Replies[i].Add(uint64(n))
+			h.replies[i] = 0
+		}
+	}
+}
+
+// Datagram answers on the spot whatever is no Later. It allocates nothing.
+func (h *udpReader) Datagram(d *udp.Datagram) int {
+	h.messages++
+	n, verdict := h.s.responder.Respond(d.Msg, d.Out, false, 0, &h.scratch)
+	switch verdict {
+	case answer.Reply:
+		h.replies[d.Out[3]&15]++
+		return n
+	case answer.Later:
+		return h.later(d)
+	default:
+		h.dropped++
+		return 0
+	}
+}
+
+// later hands the message to the slow workers, or answers SERVFAIL when they have enough to do.
+func (h *udpReader) later(d *udp.Datagram) int {
+	m := h.s.slowFree.Get().(*slowMessage)
+	m.msg = append(m.msg[:0], d.Msg...)
+	p := d.Peer()
+	m.from = client{addr: p.Remote, sock: h.sock, local: p.Local}
+	select {
+	case h.s.slowQueue <- m:
+		return 0
+	default:
+		h.s.slowFree.Put(m)
+		h.s.Counters.SlowFull.Add(1)
+		h.replies[dns.RcodeServerFailure]++
+		return h.s.responder.Error(d.Msg, d.Out, false, 0, dns.RcodeServerFailure, nil, &h.scratch)
+	}
+}
+
+// slowMessage is a copy of a UDP message that waits for a worker.
+type slowMessage struct {
+	msg  []byte
+	from client
+}
+
+// keepMessage is the largest buffer that a slowMessage keeps for its next use.
+const keepMessage = 4096
+
+// workSlow takes UDP messages off the slow queue until it is closed.
+func (s *Server) workSlow() {
+	w := newWorker()
+	defer w.reader.Close()
+	for m := range s.slowQueue {
+		if reply := s.slow(w, m.msg, &m.from); reply != nil {
+			m.from.datagram(reply)
+		}
+		if cap(m.msg) <= keepMessage {
+			m.from = client{}
+			s.slowFree.Put(m)
+		}
+	}
+}
+
+// lateReplies are the finished updates whose replies leave over UDP, or have no way back any more. A
+// zone's writer puts them here; it must not wait, so the list has no bound of its own: the zones' queues
+// bound it.
+type lateReplies struct {
+	mu struct {
+		sync.Mutex
+		done   []*pendingUpdate
+		closed bool
+	}
+	wake chan struct{} // has room for one
+}
+
+func (l *lateReplies) put(u *pendingUpdate) {
+	l.mu.Lock()
+	l.mu.done = append(l.mu.done, u)
+	l.mu.Unlock()
+	wake(l.wake)
+}
+
+// close makes sendLate return when it has sent everything.
+func (l *lateReplies) close() {
+	l.mu.Lock()
+	l.mu.closed = true
+	l.mu.Unlock()
+	wake(l.wake)
+}
+
+// sendLate builds, signs and sends late replies until close.
+func (s *Server) sendLate() {
+	w := newWorker()
+	defer w.reader.Close()
+	var batch []*pendingUpdate
+	for {
+		l := &s.late
+		l.mu.Lock()
+		batch, l.mu.done = l.mu.done, batch[:0]
+		closed := l.mu.closed
+		l.mu.Unlock()
+		for i, u := range batch {
+			if reply := s.finishUpdate(w, u); reply != nil && u.from.sock != nil {
+				u.from.datagram(reply)
+			}
+			batch[i] = nil
+		}
+		if len(batch) > 0 {
+			continue
+		}
+		if closed {
+			return
+		}
+		<-l.wake
+	}
+}
+
+// wake sends to a channel that has room for one unless it is full.
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,182 @@
+package dnsserver
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"dialtone/dnsserver/answer"
+	"dialtone/update"
+	"dialtone/update/tsig"
+	"dialtone/zone"
+)
+
+// update takes an UPDATE as far as its zone's queue: what is refused before that is answered at once,
+// the rest by finishUpdate.
+func (s *Server) update(t *task) []byte {
+	u := &pendingUpdate{s: s, from: *t.from, sign: t.sign, arrived: t.now}
+	u.keepHeader(t.msg, &t.w.scratch.Request)
+	if err := s.submit(t, u); err != nil {
+		u.result = zone.Committed{Err: err}
+		return s.finishUpdate(t.w, u)
+	}
+	return nil
+}
+
+func (s *Server) submit(t *task, u *pendingUpdate) error {
+	m, err := update.Parse(t.msg)
+	if err != nil {
+		return err
+	}
+	u.m = m
+	if u.zone = s.zoneOf(m.Zone); u.zone == nil || m.Class != dns.ClassINET {
+		// RFC 2136, section 3.1.1.
+		u.zone = nil
+		return &update.Error{Rcode: dns.RcodeNotAuth, EDE: answer.EDENotAuthoritative, Text: "no such zone here"}
+	}
+	if err := update.Authorize(m, t.principal(), u.zone.o.ACL); err != nil {
+		s.Counters.UpdateDenied.Add(1)
+		return err
+	}
+	if t.from.conn != nil {
+		t.from.conn.inFlight.Add(1)
+	}
+	err = u.zone.z.Submit(&zone.Op{Evaluate: u.evaluate, Done: u.done})
+	if err != nil && t.from.conn != nil {
+		t.from.conn.landed()
+	}
+	return err
+}
+
+// pendingUpdate is an update on its way through its zone's queue, and then its result on the way to the
+// reply.
+type pendingUpdate struct {
+	s       *Server
+	from    client
+	sign    *tsig.Context
+	arrived time.Time
+
+	zone  *servedZone
+	m     *update.Message
+	notes []update.Note
+
+	result zone.Committed
+
+	header    [headerLen + optLen]byte
+	headerLen int
+}
+
+// evaluate is called by the zone's writer.
+func (u *pendingUpdate) evaluate(d *zone.Draft) error {
+	notes, err := update.Evaluate(d, u.m, u.zone.limits)
+	u.notes = notes
+	return err
+}
+
+// done is called by the zone's writer, which must not be kept waiting.
+func (u *pendingUpdate) done(c zone.Committed) {
+	u.result = c
+	if u.from.conn != nil {
+		u.from.conn.finished(u)
+		return
+	}
+	u.s.late.put(u)
+}
+
+// optLen is the length of an OPT record with an empty NSID option.
+const optLen = 11 + 4
+
+// keepHeader keeps what the reply depends on: the header and what the client's OPT asked for. A message
+// of 64 KiB is not kept for that.
+func (u *pendingUpdate) keepHeader(msg []byte, rq *answer.Request) {
+	h := append(u.header[:0], msg[:4]...)
+	h = append(h, 0, 0, 0, 0, 0, 0, 0, 0)
+	if rq.OPT {
+		h[11] = 1
+		h = append(h, 0, 0, byte(dns.TypeOPT), byte(rq.Size>>8), byte(rq.Size), 0, 0, 0, 0, 0, 0)
+		if rq.DO {
+			h[headerLen+7] = 0x80
+		}
+		if rq.NSID {
+			h[headerLen+10] = 4
+			h = append(h, 0, dns.EDNS0NSID, 0, 0)
+		}
+	}
+	u.headerLen = len(h)
+}
+
+// finishUpdate builds the reply to an update in w, and writes its log line. It is called once for each
+// update, by a goroutine that may take its time.
+func (s *Server) finishUpdate(w *worker, u *pendingUpdate) []byte {
+	rcode, ede := s.outcome(u)
+	s.countUpdate(u, rcode)
+	s.logUpdate(u, rcode, ede)
+	n := s.responder.UpdateReply(u.header[:u.headerLen], w.out(), u.from.tcp(), u.sign.Overhead(), rcode, ede, &w.scratch)
+	if n == 0 {
+		return nil
+	}
+	return u.sign.SignReply(w.out()[:n], s.opts.Now())
+}
+
+// outcome maps the result of an update to RCODE and extended error. It is the only place that does.
+func (s *Server) outcome(u *pendingUpdate) (rcode uint16, ede *answer.EDE) {
+	var refused *update.Error
+	err := u.result.Err
+	switch {
+	case err == nil:
+		if text := update.EDEText(u.notes); text != "" {
+			return dns.RcodeSuccess, &answer.EDE{Code: answer.EDEOther, Text: text}
+		}
+		return dns.RcodeSuccess, nil
+	case errors.As(err, &refused):
+		if refused.Text == "" {
+			return refused.Rcode, nil
+		}
+		return refused.Rcode, &answer.EDE{Code: refused.EDE, Text: refused.Text}
+	case errors.Is(err, zone.ErrQueueFull):
+		return dns.RcodeServerFailure, &answer.EDE{Code: answer.EDEOther, Text: "too many updates are waiting"}
+	case errors.Is(err, zone.ErrClosed):
+		return dns.RcodeServerFailure, &answer.EDE{Code: answer.EDENotReady, Text: "the server is stopping"}
+	case errors.Is(err, zone.ErrStore):
+		return dns.RcodeServerFailure, &answer.EDE{Code: answer.EDEOther, Text: "the change could not be stored"}
+	default:
+		return dns.RcodeServerFailure, nil
+	}
+}
+
+func (s *Server) countUpdate(u *pendingUpdate, rcode uint16) {
+	c := &s.Counters
+	c.Updates[rcode&15].Add(1)
+	switch err := u.result.Err; {
+	case err == nil && !u.result.Changed:
+		c.UpdatesUnneeded.Add(1)
+	case errors.Is(err, zone.ErrQueueFull):
+		c.UpdateQueueFull.Add(1)
+	case errors.Is(err, zone.ErrStore):
+		c.UpdateStoreDown.Add(1)
+	}
+}
+
+func (s *Server) logUpdate(u *pendingUpdate, rcode uint16, ede *answer.EDE) {
+	level, text, more := slog.LevelInfo, "update refused", make([]slog.Attr, 0, 3)
+	switch {
+	case rcode == dns.RcodeServerFailure:
+		level, text = slog.LevelWarn, "update failed"
+		more = append(more, slog.Any("err", u.result.Err))
+	case rcode == dns.RcodeSuccess && u.result.Changed:
+		text = "update"
+	case rcode == dns.RcodeSuccess:
+		text = "update without change"
+	}
+	if ede != nil && rcode != dns.RcodeServerFailure {
+		more = append(more, slog.String("why", ede.Text))
+	}
+	if u.m == nil {
+		s.event(level, text, "update", &u.from, u.sign.Key(), "", 0, rcode, more...)
+		return
+	}
+	more = append(more, slog.Duration("took", s.opts.Now().Sub(u.arrived)))
+	s.event(level, text, "update", &u.from, u.sign.Key(), u.m.Zone, u.result.Serial, rcode, more...)
+}
