@@ -219,10 +219,13 @@ func (d *Draft) diffNode(c *store.Commit, n *draftNode) {
 // appendMissing adds the records of a that b does not have; all of them when
 // the RRset was retimed.
 func appendMissing(to []rr.RR, owner rr.Name, a, b rr.RRset, retimed bool) []rr.RR {
-	for _, x := range a.Data {
-		if retimed || !b.Contains(x) {
-			to = append(to, rr.RR{Owner: owner, Type: a.Type, TTL: a.TTL, Data: x})
+	add := func(x string) { to = append(to, rr.RR{Owner: owner, Type: a.Type, TTL: a.TTL, Data: x}) }
+	if retimed {
+		for _, x := range a.Data {
+			add(x)
 		}
+		return to
 	}
+	b.EachMissing(a, add)
 	return to
 }

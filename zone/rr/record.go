@@ -42,12 +42,32 @@ func (s RRset) Equal(o RRset) bool {
 	if s.Type != o.Type || s.TTL != o.TTL || len(s.Data) != len(o.Data) {
 		return false
 	}
+	missing := false
+	o.EachMissing(s, func(string) { missing = true })
+	return !missing
+}
+
+// EachMissing calls f for each rdata of o that s does not have. It takes time
+// in proportion to both, also for thousands of records.
+func (s RRset) EachMissing(o RRset, f func(data string)) {
+	const few = 16
+	if len(s.Data) <= few || len(o.Data) <= few {
+		for _, d := range o.Data {
+			if !s.Contains(d) {
+				f(d)
+			}
+		}
+		return
+	}
+	have := make(map[string]bool, len(s.Data))
 	for _, d := range s.Data {
-		if !o.Contains(d) {
-			return false
+		have[CanonicalData(s.Type, d)] = true
+	}
+	for _, d := range o.Data {
+		if !have[CanonicalData(s.Type, d)] {
+			f(d)
 		}
 	}
-	return true
 }
 
 // String gives the record as a line of a master file.
