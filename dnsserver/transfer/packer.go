@@ -16,9 +16,10 @@ import (
 // fit (RFC 5936, section 2.2), and sends a message when the next record finds
 // no room in it.
 //
-// Measured over a zone of a million A records: 64 KiB messages took 5 % more
-// octets than 16 KiB ones would save by pointers and a quarter of the system
-// calls and signatures, so messages are packed full.
+// Measured over a zone of a million A records: messages of 16, 32 and 64 KiB
+// take the same 25.0 MB and the same CPU, since what pointers beyond 16 KiB
+// cannot reach is little beside the apex. So messages are as large as can be,
+// for the fewest system calls and signatures.
 type packer struct {
 	ctx   context.Context
 	sign  *tsig.Stream
