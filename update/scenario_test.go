@@ -225,8 +225,7 @@ func parseList(t *testing.T, text string) acl.List {
 	return l
 }
 
-// TestScenarioNames keeps miekg/dns's table of RCODEs in step with what errors
-// print.
+// An error without a text prints as its RCODE.
 func TestErrorText(t *testing.T) {
 	e := &Error{Rcode: dns.RcodeNXRrset}
 	if e.Error() != "NXRRSET" {
