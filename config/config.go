@@ -28,6 +28,8 @@ type Config struct {
 	Log      Log
 	Metrics  Metrics
 
+	place func(setting, text string) Fault
+
 	// Warnings are things that work, but probably not as they are meant.
 	Warnings Faults
 }
@@ -127,8 +129,13 @@ func LoadBytes(data []byte, path string) (*Config, error) {
 		return nil, c.faults
 	}
 	c.conf.Warnings.sort()
+	c.conf.place = c.at
 	return c.conf, nil
 }
+
+// At makes a Fault of a setting, such as zones[0].file or listen[1], which
+// turned out only when it was used.
+func (c *Config) At(setting, text string) Fault { return c.place(setting, text) }
 
 var (
 	//go:embed default.yaml

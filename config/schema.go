@@ -99,7 +99,7 @@ func (c *checker) at(path, text string) Fault {
 		return Fault{Setting: name, Text: text}
 	}
 	f := Fault{File: c.file, Setting: path, Text: text}
-	for p := path; p != "" && f.Line == 0; p = parent(p) {
+	for p := path; p != "" && f.Line == 0 && c.conf.Path != ""; p = parent(p) {
 		f.Line = c.lines[p]
 	}
 	return f

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"dialtone/config"
+	"dialtone/dnsserver"
+)
+
+// explain turns what a user can correct into a userError, each line of which
+// names a file, a setting and what to do. It leaves other errors as they are.
+func explain(conf *config.Config, err error) error {
+	var lines []string
+	for _, e := range each(err) {
+		known := explainOne(conf, e)
+		if known == nil {
+			return err
+		}
+		lines = append(lines, known...)
+	}
+	return &userError{lines}
+}
+
+// each takes joined errors apart, but not those that say more than their parts.
+func each(err error) []error {
+	var bind *dnsserver.BindError
+	if joined, ok := err.(interface{ Unwrap() []error }); ok && !(errors.As(err, &bind) && err == error(bind)) {
+		var out []error
+		for _, e := range joined.Unwrap() {
+			out = append(out, each(e)...)
+		}
+		return out
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
+func explainOne(conf *config.Config, err error) (lines []string) {
+	var (
+		faults config.Faults
+		bind   *dnsserver.BindError
+		dir    *dnsserver.DataDirError
+		zone   *dnsserver.ZoneError
+	)
+	switch {
+	case errors.As(err, &faults):
+		for _, f := range faults {
+			lines = append(lines, f.String())
+		}
+	case errors.As(err, &bind):
+		for _, f := range bind.Failed {
+			setting := "metrics.listen"
+			if i := slices.Index(conf.Listen, f.Addr); i >= 0 && f.Proto != "metrics" {
+				setting = fmt.Sprintf("listen[%d]", i)
+			}
+			lines = append(lines, at(conf, setting, f.String(), "DIALTONE_LISTEN"))
+		}
+	case errors.As(err, &dir):
+		lines = append(lines, at(conf, "data_dir", dir.Error(), "DIALTONE_DATA_DIR"))
+	case errors.As(err, &zone):
+		i := slices.IndexFunc(conf.Zones, func(z config.Zone) bool { return z.Name.EqualFold(zone.Apex) })
+		for _, p := range zone.Problems {
+			lines = append(lines, p.String())
+		}
+		if len(zone.Problems) == 0 {
+			lines = append(lines, conf.At(fmt.Sprintf("zones[%d]", i), zone.Error()).String())
+		}
+	}
+	return lines
+}
+
+// at names the setting; there is no file to change for the built-in default,
+// but a variable that overrides it.
+func at(conf *config.Config, setting, text, variable string) string {
+	f := conf.At(setting, text)
+	if conf.Path == "" && f.File != "" {
+		f.Text += fmt.Sprintf(" (by setting %s, or by a file with --config)", variable)
+	}
+	return f.String()
+}

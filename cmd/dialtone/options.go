@@ -1,0 +1,98 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"dialtone/config"
+	"dialtone/dnsserver"
+	"dialtone/update/acl"
+	"dialtone/update/tsig"
+)
+
+// options turns a configuration into what the server wants.
+func options(conf *config.Config) (dnsserver.Options, error) {
+	o := dnsserver.Options{
+		Listen: conf.Listen, DataDir: conf.DataDir, ServerID: conf.ServerID, Version: "dialtone " + versionText(),
+		MetricsListen: conf.Metrics.Listen,
+		Limits: dnsserver.Limits{
+			UpdateQueue: conf.Limits.UpdateQueue, BatchOps: conf.Limits.BatchOps,
+			RRsetRecords: conf.Limits.RRsetRecords, SlowQueue: conf.Limits.SlowQueue,
+			TCPConnections: conf.Limits.TCPConnections, TCPPerAddress: conf.Limits.TCPPerAddress,
+			TCPInFlight: conf.Limits.TCPInFlight, TCPIdle: conf.Limits.TCPIdle, TCPWrite: conf.Limits.TCPWrite,
+			Transfers: conf.Limits.Transfers, TransfersPerAddress: conf.Limits.TransfersPerAddress,
+			UDPSize: conf.Limits.UDPSize, UDPBuffer: conf.Limits.UDPBuffer, Readers: conf.Limits.Readers,
+		},
+	}
+	var faults config.Faults
+	for i, k := range conf.Keys {
+		algorithm, err := tsig.ParseAlgorithm(k.Algorithm)
+		if err != nil {
+			faults = append(faults, conf.At(fmt.Sprintf("keys[%d].algorithm", i), err.Error()))
+		}
+		o.Keys = append(o.Keys, tsig.Key{Name: k.Name, Algorithm: algorithm, Secret: k.Secret})
+	}
+	for i, z := range conf.Zones {
+		zone, f := zoneOptions(conf, i, z)
+		faults = append(faults, f...)
+		o.Zones = append(o.Zones, zone)
+	}
+	if len(faults) > 0 {
+		return o, faults
+	}
+	return o, nil
+}
+
+func zoneOptions(conf *config.Config, i int, z config.Zone) (o dnsserver.ZoneOptions, faults config.Faults) {
+	o = dnsserver.ZoneOptions{
+		Apex: z.Name, File: z.File, Text: z.Text, MaxTTL: z.MaxTTL,
+		JournalMaxAge: z.Journal.MaxAge, JournalMaxSize: z.Journal.MaxSize,
+	}
+	for _, t := range z.Notify {
+		o.Notify = append(o.Notify, dnsserver.NotifyTarget{Addr: t.Addr, Key: t.Key})
+	}
+	at := func(j int) string { return fmt.Sprintf("zones[%d].acl[%d]", i, j) }
+	rules := make([]acl.Rule, len(z.ACL))
+	for j, r := range z.ACL {
+		rule, err := aclRule(r)
+		if err != nil {
+			faults = append(faults, conf.At(at(j), err.Error()))
+		}
+		rules[j] = rule
+	}
+	if len(faults) > 0 {
+		return o, faults
+	}
+	list, err := acl.Compile(z.Name, rules)
+	for _, err := range each(err) {
+		setting, text := fmt.Sprintf("zones[%d].acl", i), err.Error()
+		var re *acl.RuleError
+		if errors.As(err, &re) {
+			setting, text = at(re.Index), re.Text
+		}
+		faults = append(faults, conf.At(setting, text))
+	}
+	o.ACL = list
+	return o, faults
+}
+
+func aclRule(r config.Rule) (acl.Rule, error) {
+	owner, err1 := acl.ParseOwner(r.Owner)
+	match, err2 := acl.ParseMatch(r.Match)
+	rule := acl.Rule{
+		Addresses: r.Addresses, Keys: r.Keys, AnyKey: r.AnyKey, Deny: r.Deny,
+		Owner: owner, Match: match, OwnerNames: r.OwnerNames,
+	}
+	errs := []error{err1, err2}
+	for _, word := range r.Actions {
+		a, err := acl.ParseAction(word)
+		rule.Actions |= a
+		errs = append(errs, err)
+	}
+	for _, word := range r.Types {
+		t, err := acl.ParseType(word)
+		rule.Types = append(rule.Types, t)
+		errs = append(errs, err)
+	}
+	return rule, errors.Join(errs...)
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dialtone/config"
+	"dialtone/dnsserver"
+)
+
+// stopTime is how long a stop waits for clients before it cuts them off.
+const stopTime = 20 * time.Second
+
+func serveCommand() *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use:   "serve [--config FILE]",
+		Short: "Run the server",
+		Long: `Run the server until SIGINT or SIGTERM.
+
+Without --config it serves the zone phones.example. on loopback port 5300, for trying
+out. The environment overrides single settings, as in DIALTONE_LISTEN=127.0.0.1:5353,
+DIALTONE_DATA_DIR=/tmp/dialtone or DIALTONE_LOG_LEVEL=debug.`,
+		Args: exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return serve(c.Context(), file, c.OutOrStdout(), c.ErrOrStderr())
+		},
+	}
+	c.Flags().StringVarP(&file, "config", "c", "", "configuration file (YAML)")
+	return c
+}
+
+func serve(ctx context.Context, file string, stdout, stderr io.Writer) error {
+	conf, opts, err := load(file)
+	if err != nil {
+		return err
+	}
+	opts.Logger = logger(conf.Log, stderr)
+	for _, w := range conf.Warnings {
+		opts.Logger.Warn(w.String(), "op", "config")
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	srv, err := dnsserver.Start(ctx, opts)
+	if err != nil {
+		if ctx.Err() != nil { // stopped while it started
+			return nil
+		}
+		return explain(conf, err)
+	}
+	if conf.Path == "" {
+		fmt.Fprint(stdout, welcome(conf, srv.Addrs()))
+	}
+	<-ctx.Done()
+	stop() // a second signal ends the process at once
+	limit, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	return srv.Shutdown(limit)
+}
+
+// load reads the configuration, or takes the default for no file.
+func load(file string) (conf *config.Config, opts dnsserver.Options, err error) {
+	if file == "" {
+		conf, err = config.Default()
+	} else {
+		conf, err = config.Load(file)
+	}
+	if err == nil {
+		opts, err = options(conf)
+	}
+	if err != nil {
+		return nil, opts, explain(conf, err)
+	}
+	return conf, opts, nil
+}
+
+func logger(l config.Log, w io.Writer) *slog.Logger {
+	o := &slog.HandlerOptions{Level: l.Level}
+	if l.JSON {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}

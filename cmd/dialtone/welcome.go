@@ -1,0 +1,39 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"dialtone/config"
+)
+
+// welcome is what the built-in default says when it serves: what it is, what it
+// lets whom do, and the lines to try.
+func welcome(conf *config.Config, addrs []netip.AddrPort) string {
+	zone := conf.Zones[0]
+	texts := make([]string, len(addrs))
+	for i, a := range addrs {
+		texts[i] = a.String()
+	}
+	try := addrs[0].Addr()
+	if try.IsUnspecified() {
+		try = netip.MustParseAddr("127.0.0.1")
+	}
+	port, number := addrs[0].Port(), "5551234."+zone.Name.String()
+	return fmt.Sprintf(`dialtone serves %[1]s on %[2]s (UDP and TCP).
+This is the built-in default, for trying out. For everything else: dialtone serve --config FILE
+
+  data      %[3]s
+  access    updates and transfers need no signature, and only this machine may make them
+  TTLs      an update's TTLs are capped at %[4]d s
+
+Register a number:
+  printf 'server %[5]s %[6]d\nzone %[1]s\nupdate add %[7]s 60 A 192.0.2.17\nsend\n' | nsupdate
+
+Look it up:
+  dig @%[5]s -p %[6]d %[7]s A +short
+
+Ctrl-C stops the server. What it has acknowledged is kept.
+`, zone.Name, strings.Join(texts, " and "), conf.DataDir, zone.MaxTTL, try, port, number)
+}
