@@ -79,7 +79,8 @@ func (r *Responder) chaos(msg []byte, s *Scratch) (int, Verdict) {
 		w.pos += 1 + copy(w.out[w.pos+1:], text)
 		w.count[secAnswer]++
 	} else {
-		w.pos, w.tc = start, true
+		w.pos = start
+		w.truncate()
 	}
 	return r.done(msg, dns.RcodeSuccess, s)
 }
@@ -212,8 +213,8 @@ func (s *Scratch) cname() bool {
 func (s *Scratch) dname() (follow bool, rcode uint16) {
 	l, w, set := &s.lookup, &s.w, s.lookup.res.Set
 	first := l.name.Labels - l.res.OwnerLabels
-	if !l.seen(dnameOwner, l.name.Suffix(l.res.OwnerLabels)) && !w.need(l.owner(first), set, set.TTL()) {
-		return false, dns.RcodeSuccess
+	if !l.seen(dnameOwner, l.name.Suffix(l.res.OwnerLabels)) {
+		w.need(l.owner(first), set, set.TTL())
 	}
 	d := set.Data()
 	to, _ := d.Next()
@@ -232,13 +233,11 @@ func (s *Scratch) dname() (follow bool, rcode uint16) {
 	return follow, dns.RcodeSuccess
 }
 
-// link writes the CNAME record of the current name and goes on to its target,
-// unless the chain ends here: no room, too many links, or a loop.
+// link writes the CNAME record of the current name and goes on to its target.
+// The chain ends here when it has too many links or is a loop.
 func (s *Scratch) link(ttl uint32, target []byte) bool {
 	l := &s.lookup
-	if !s.w.alias(l.owner(0), ttl, target, &l.next.at) {
-		return false
-	}
+	s.w.alias(l.owner(0), ttl, target, &l.next.at)
 	l.next.wire = target
 	l.current, l.next = l.next, l.current
 	l.links++

@@ -27,7 +27,7 @@ func (r *Responder) begin(msg, out []byte, tcp bool, reserve int, question bool,
 	if question && q.QuestionEnd > 0 {
 		if q.QuestionEnd+optLen > w.size {
 			// Only a key's name next to the limit can need so much room.
-			w.tc, w.limit = true, 0
+			w.truncate()
 			return
 		}
 		w.pos = copy(out, msg[:q.QuestionEnd])

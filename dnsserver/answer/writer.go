@@ -56,11 +56,16 @@ func (w *writer) set(o owner, set zone.Set, ttl uint32) bool {
 
 // need is set for an RRset without which the reply is not complete.
 func (w *writer) need(o owner, set zone.Set, ttl uint32) bool {
-	if !w.set(o, set, ttl) {
-		w.tc = true
+	if w.set(o, set, ttl) {
+		return true
 	}
-	return !w.tc
+	w.truncate()
+	return false
 }
+
+// truncate ends the records of a reply. What is looked up from here on, to
+// tell the RCODE, is not written.
+func (w *writer) truncate() { w.tc, w.limit = true, 0 }
 
 // back drops what was written from start on.
 func (w *writer) back(start int) {
@@ -137,7 +142,7 @@ func (w *writer) compressed(names nameSpans, d []byte) bool {
 }
 
 // alias writes a CNAME record and notes where the labels of its target stand.
-func (w *writer) alias(o owner, ttl uint32, target []byte, places *offsets) bool {
+func (w *writer) alias(o owner, ttl uint32, target []byte, places *offsets) {
 	start := w.pos
 	if w.head(o, dns.TypeCNAME, dns.ClassINET, ttl) {
 		length := w.pos
@@ -145,12 +150,11 @@ func (w *writer) alias(o owner, ttl uint32, target []byte, places *offsets) bool
 		if w.name(target, places) {
 			binary.BigEndian.PutUint16(w.out[length:], uint16(w.pos-length-2))
 			w.count[w.section]++
-			return true
+			return
 		}
 	}
 	w.back(start)
-	w.tc = true
-	return false
+	w.truncate()
 }
 
 func (w *writer) octets(d []byte) bool {

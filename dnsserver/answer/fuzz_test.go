@@ -1,0 +1,176 @@
+package answer
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/miekg/dns"
+	"golang.org/x/tools/txtar"
+)
+
+// checkReply holds a reply against the rules that every reply obeys.
+func checkReply(t testing.TB, msg, reply []byte) {
+	t.Helper()
+	m := unpack(t, reply)
+	opcode := msg[2] >> 3 & 15
+	if !bytes.Equal(reply[:2], msg[:2]) {
+		t.Errorf("ID %x for %x", reply[:2], msg[:2])
+	}
+	if !m.Response || m.Opcode != int(opcode) || m.RecursionAvailable || m.Zero || m.AuthenticatedData || m.CheckingDisabled {
+		t.Errorf("header %+v", m.MsgHdr)
+	}
+	if rd := msg[2]&1 != 0; m.RecursionDesired != (rd && opcode != dns.OpcodeUpdate) {
+		t.Errorf("RD %v for %v", m.RecursionDesired, rd)
+	}
+	checkQuestion(t, msg, reply)
+	opts := 0
+	for i, r := range m.Extra {
+		if r.Header().Rrtype == dns.TypeOPT {
+			opts++
+			if i != len(m.Extra)-1 {
+				t.Error("OPT is not the last record")
+			}
+		}
+	}
+	if opts > 1 || opts == 0 && m.Rcode > 15 {
+		t.Errorf("%d OPT, rcode %d", opts, m.Rcode)
+	}
+	// What miekg/dns reads as a whole message has OPT exactly if the reply has.
+	if in := new(dns.Msg); in.Unpack(msg) == nil && known(msg) && (in.IsEdns0() != nil) != (opts == 1) && rootOPT(in) {
+		t.Errorf("OPT in the request %v, in the reply %d", in.IsEdns0() != nil, opts)
+	}
+	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError && m.Rcode != dns.RcodeYXDomain &&
+		(len(m.Answer) > 0 || len(m.Ns) > 0 || m.Authoritative) {
+		t.Errorf("data with rcode %d", m.Rcode)
+	}
+	checkOnce(t, m)
+}
+
+// rootOPT tells requests in which all OPT records stand where they may.
+func rootOPT(m *dns.Msg) bool {
+	for _, section := range [][]dns.RR{m.Answer, m.Ns} {
+		for _, r := range section {
+			if r.Header().Rrtype == dns.TypeOPT {
+				return false
+			}
+		}
+	}
+	for _, r := range m.Extra {
+		if r.Header().Rrtype == dns.TypeOPT && r.Header().Name != "." {
+			return false
+		}
+	}
+	return true
+}
+
+// checkQuestion: octet for octet if there is one.
+func checkQuestion(t testing.TB, msg, reply []byte) {
+	t.Helper()
+	switch n := binary.BigEndian.Uint16(reply[4:]); n {
+	case 0:
+	case 1:
+		end := headerLen + nameLen(reply[headerLen:]) + 4
+		if binary.BigEndian.Uint16(msg[4:]) != 1 || len(msg) < end || !bytes.Equal(reply[headerLen:end], msg[headerLen:end]) {
+			t.Errorf("question %x", reply[headerLen:end])
+		}
+	default:
+		t.Errorf("%d questions", n)
+	}
+}
+
+// checkOnce: an RRset is in a message once, with one TTL (RFC 2181, sections
+// 5.2 and 5.5).
+func checkOnce(t testing.TB, m *dns.Msg) {
+	t.Helper()
+	type key struct {
+		name string
+		t    uint16
+	}
+	type place struct {
+		section int
+		ttl     uint32
+	}
+	at := map[key]place{}
+	seen := map[string]bool{}
+	for i, section := range [][]dns.RR{m.Answer, m.Ns, m.Extra} {
+		for _, r := range section {
+			h := r.Header()
+			if h.Rrtype == dns.TypeOPT {
+				continue
+			}
+			k, p := key{dns.CanonicalName(h.Name), h.Rrtype}, place{i, h.Ttl}
+			if was, ok := at[k]; ok && was != p {
+				t.Errorf("%v in two places or with two TTLs", k)
+			}
+			at[k] = p
+			r = dns.Copy(r)
+			r.Header().Name = k.name
+			if s := r.String(); seen[s] {
+				t.Errorf("%s twice", s)
+			} else {
+				seen[s] = true
+			}
+		}
+	}
+}
+
+// FuzzRespond: whatever it answers unpacks with miekg/dns and obeys the rules.
+func FuzzRespond(f *testing.F) {
+	zones := map[string]string{"phones.example.": phones}
+	files, _ := filepath.Glob("testdata/scenario/*.txtar")
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		a := txtar.Parse(text)
+		if filepath.Base(file) == "chains.txtar" {
+			zones = zonesOf(a)
+		}
+		seedQuestions(f, a)
+	}
+	b := newBench(f, zones, Options{ServerID: "ns1", Version: "dialtone 1"})
+	update := new(dns.Msg)
+	update.SetUpdate("phones.example.")
+	f.Add(pack(f, update), false, uint16(0))
+	f.Add(newRaw(0, 1, 0, 0, 2).question(hit, 1, 1).opt(0x18000, "\x00\x03\x00\x00").opt(0, "").b, false, uint16(0))
+	f.Add(newRaw(0, 1, 1, 0, 1).question(hit, 1, 1).record("\xc0\x0c", 1, 1, 0, "1234").record("\x01k\x00", dns.TypeTSIG, 255, 0, tsigData).b, true, uint16(99))
+	f.Fuzz(func(t *testing.T, msg []byte, tcp bool, reserve uint16) {
+		keep := int(reserve % 500)
+		reply, v := b.respond(msg, tcp, keep)
+		limit := maxSize
+		if q := &b.s.Request; !tcp && len(msg) >= headerLen {
+			limit = 512
+			if q.OPT {
+				limit = min(max(int(q.Size), 512), 1232)
+			}
+		}
+		switch {
+		case v == Drop && len(msg) >= headerLen && msg[2]&0x80 == 0:
+			t.Error("no reply to a request")
+		case v == Reply && len(reply) > limit-keep && len(reply) > headerLen:
+			t.Errorf("%d octets of %d less %d", len(reply), limit, keep)
+		case v == Reply:
+			checkReply(t, msg, reply)
+		case v == Later:
+			reply := b.out[:b.Error(msg, b.out[:], tcp, keep, dns.RcodeRefused, &EDE{EDEProhibited, "no"}, &b.s)]
+			checkReply(t, msg, reply)
+			reply = b.out[:b.UpdateReply(msg, b.out[:], tcp, keep, dns.RcodeSuccess, nil, &b.s)]
+			checkReply(t, msg, reply)
+		}
+	})
+}
+
+func seedQuestions(f *testing.F, a *txtar.Archive) {
+	for _, file := range a.Files {
+		for line := range bytes.Lines(file.Data) {
+			if text, ok := bytes.CutPrefix(line, []byte("> ")); ok {
+				m, tcp := parseWords(f, text)
+				f.Add(pack(f, m), tcp, uint16(0))
+			}
+		}
+	}
+}
