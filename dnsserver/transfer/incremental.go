@@ -23,7 +23,10 @@ func (a *reply) incremental(ctx context.Context) (done bool, err error) {
 	_, octets := v.Size()
 	a.reader.End()
 
-	d, err := condense(a.zone.Journal(a.Serial, a.stats.Serial), a.Serial, a.stats.Serial, a.budget(octets))
+	d, err := a.difference(ctx, a.budget(octets))
+	if err != nil && ctx.Err() != nil {
+		return false, ctx.Err()
+	}
 	if err != nil {
 		if !errors.Is(err, errTooMuch) && !errors.Is(err, store.ErrNoHistory) {
 			a.opt.Logger.Warn("journal cannot be read for IXFR, the whole zone is sent", "op", a.op(), "remote", a.Remote,
@@ -37,6 +40,21 @@ func (a *reply) incremental(ctx context.Context) (done bool, err error) {
 		return false, nil
 	}
 	return true, a.end(p, err)
+}
+
+// difference condenses the journal. Over TCP, where that can take memory and
+// time, transfers take turns; they wait for each other's work, never for
+// each other's peers.
+func (a *reply) difference(ctx context.Context, b budget) (*difference, error) {
+	if a.TCP {
+		select {
+		case a.condensing <- struct{}{}:
+			defer func() { <-a.condensing }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return condense(a.zone.Journal(a.Serial, a.stats.Serial), a.Serial, a.stats.Serial, b)
 }
 
 // pack writes the sequence of RFC 1995, section 4.

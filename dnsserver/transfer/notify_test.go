@@ -347,7 +347,6 @@ func TestChangeStartsRetriesAnew(t *testing.T) {
 	notifying(t, Target{Addr: secondary}, nil, func(t *testing.T, z *zone.Zone, n *Notifier, w *wire) {
 		time.Sleep(40 * time.Second) // sent at 0, 5, 15, 35; the next would be at 75
 		put(t, z, "5559999 60 IN A 192.0.2.1\n")
-		put(t, z, "5559999 60 IN A 192.0.2.2\n")
 		time.Sleep(11 * time.Second)
 		if at := w.times(); !slices.Equal(at, seconds(0, 5, 15, 35, 40, 45)) {
 			t.Errorf("sent at %v", at)
@@ -394,6 +393,43 @@ func TestSocketThatCannotBeOpenedIsMissedTry(t *testing.T) {
 			t.Errorf("sent at %v", at)
 		}
 	})
+}
+
+// A socket that fails is replaced, not read in a loop.
+func TestSocketThatFailsIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken, good := &brokenWire{wire: newWire(), fail: make(chan struct{})}, newWire()
+		opened := 0
+		n := NewNotifier(NotifyOptions{Logger: slog.New(slog.DiscardHandler), Listen: func(string) (PacketConn, error) {
+			if opened++; opened == 1 {
+				return broken, nil
+			}
+			return good, nil
+		}})
+		defer n.Close()
+		n.Add(zonetest.Open(t, apex, smallZone), []Target{{Addr: secondary}})
+		synctest.Wait()
+		close(broken.fail)
+		<-broken.closed
+		time.Sleep(6 * time.Second)
+		if at := good.times(); !slices.Equal(at, seconds(5)) || opened != 2 {
+			t.Errorf("sent at %v on socket %d", at, opened)
+		}
+		good.reply(t, secondary, as(dns.RcodeSuccess))
+		if n.Counters.Answered.Load() != 1 {
+			t.Error("the reply was not taken")
+		}
+	})
+}
+
+type brokenWire struct {
+	*wire
+	fail chan struct{}
+}
+
+func (w *brokenWire) ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error) {
+	<-w.fail
+	return 0, netip.AddrPort{}, errors.New("no buffer space")
 }
 
 // Many zones at the start do not leave in one burst, but all leave.

@@ -52,8 +52,9 @@ func (o Options) withDefaults() Options {
 type Server struct {
 	Counters Counters
 
-	opt Options
-	mu  struct {
+	opt        Options
+	condensing chan struct{} // a place for each journal that may be condensed at one time
+	mu         struct {
 		sync.Mutex
 		total   int
 		perAddr map[netip.Addr]int
@@ -110,7 +111,7 @@ var ErrTooLarge = errors.New("record does not fit a message")
 
 // NewServer makes a Server.
 func NewServer(o Options) *Server {
-	s := &Server{opt: o.withDefaults()}
+	s := &Server{opt: o.withDefaults(), condensing: make(chan struct{}, 2)}
 	s.mu.perAddr = make(map[netip.Addr]int)
 	return s
 }
