@@ -84,36 +84,40 @@ func NewDialtone(t testing.TB, config string, files map[string]string) *Server {
 	return s
 }
 
-// BIND runs named on a configuration in which PORT and DIR are replaced likewise.
-func BIND(t testing.TB, zone, config string, files map[string]string) *Server {
+// BIND runs named on a configuration in which PORT and DIR are replaced likewise. A port may be given that a primary had to
+// know before.
+func BIND(t testing.TB, zone, config string, files map[string]string, port ...int) *Server {
 	t.Helper()
-	s := newPeer(t, zone, "named.conf", config, files)
+	s := newPeer(t, zone, "named.conf", config, files, port)
 	s.argv = []string{daemon(t, "named", s.Dir), "-g", "-n", "1", "-c", s.Dir + "/named.conf"}
 	s.launch(t)
 	return s
 }
 
 // Knot runs knotd.
-func Knot(t testing.TB, zone, config string, files map[string]string) *Server {
+func Knot(t testing.TB, zone, config string, files map[string]string, port ...int) *Server {
 	t.Helper()
-	s := newPeer(t, zone, "knot.conf", config, files)
+	s := newPeer(t, zone, "knot.conf", config, files, port)
 	s.argv = []string{daemon(t, "knotd", s.Dir), "-c", s.Dir + "/knot.conf"}
 	s.launch(t)
 	return s
 }
 
 // NSD runs nsd.
-func NSD(t testing.TB, zone, config string, files map[string]string) *Server {
+func NSD(t testing.TB, zone, config string, files map[string]string, port ...int) *Server {
 	t.Helper()
-	s := newPeer(t, zone, "nsd.conf", config, files)
+	s := newPeer(t, zone, "nsd.conf", config, files, port)
 	s.argv = []string{daemon(t, "nsd", s.Dir), "-d", "-c", s.Dir + "/nsd.conf"}
 	s.launch(t)
 	return s
 }
 
-func newPeer(t testing.TB, zone, name, config string, files map[string]string) *Server {
+func newPeer(t testing.TB, zone, name, config string, files map[string]string, port []int) *Server {
 	t.Helper()
-	s := &Server{Dir: peerDir(t), Port: Port(t), zone: dns.Fqdn(zone)}
+	if len(port) == 0 {
+		port = []int{Port(t)}
+	}
+	s := &Server{Dir: peerDir(t), Port: port[0], zone: dns.Fqdn(zone)}
 	s.Addr = fmt.Sprintf("127.0.0.1:%d", s.Port)
 	for file, content := range files {
 		Write(t, s.Dir, file, content)
@@ -135,4 +139,13 @@ func peerDir(t testing.TB) string {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
+}
+
+// DialtoneDefault runs dialtone serve without a configuration in dir. The port is the one of the embedded default.
+func DialtoneDefault(t testing.TB, dir, zone string, port int) *Server {
+	t.Helper()
+	s := &Server{Dir: dir, Port: port, Addr: fmt.Sprintf("127.0.0.1:%d", port), zone: dns.Fqdn(zone)}
+	s.argv = []string{Binary(t), "serve"}
+	s.launch(t)
+	return s
 }

@@ -151,7 +151,6 @@ server:
     xfrdfile: DIR/xfrd.state
     xfrdir: DIR
     zonelistfile: DIR/zone.list
-    logfile: ""
     server-count: 1
     verbosity: 2
     xfrd-reload-timeout: 1
