@@ -107,9 +107,15 @@ func (s *Store) commit(b *batch) error {
 	if err := b.fill(txn); err != nil {
 		return err
 	}
-	err := txn.Commit()
+	err := s.fault(false)
+	if err == nil {
+		err = txn.Commit()
+	}
 	if err == nil {
 		err = s.syncDir()
+	}
+	if err == nil {
+		err = s.fault(true)
 	}
 	if err != nil {
 		s.broken.Store(true)

@@ -107,6 +107,9 @@ func cutOwner(dst, key []byte) (name, rest []byte, err error) {
 				}
 				c = key[i] - escaped0
 			}
+			if 'A' <= c && c <= 'Z' {
+				return nil, nil, corrupt("owner with a capital")
+			}
 			if n == len(label) {
 				return nil, nil, corrupt("owner with a label of more than 63 octets")
 			}

@@ -121,19 +121,21 @@ func (s *Store) newID() uint32 {
 }
 
 // dropLater drops data that is out of sight. What fails is done by the next
-// Open, for there is a note of it on disk.
+// Seed or Repair, or else by the next Open, for there is a note of it on disk.
 func (z *Zone) dropLater(id uint32) {
 	if err := z.s.drop(id); err != nil {
+		z.write.stale = append(z.write.stale, id)
 		z.warn("cannot remove old data of a zone yet", err)
 	}
 }
 
 // dropStale drops what failed Seeds left, after a transaction that noted it.
 func (z *Zone) dropStale() {
-	for _, id := range z.write.stale {
+	ids := z.write.stale
+	z.write.stale = nil
+	for _, id := range ids {
 		z.dropLater(id)
 	}
-	z.write.stale = nil
 }
 
 // Drop removes the zone from the store. It can be seeded again.

@@ -48,7 +48,8 @@ func (o Options) withDefaults() Options {
 // Store is an open data directory. Its methods may be called by any goroutine.
 type Store struct {
 	o        Options
-	maxValue int // octets of the largest value: what is larger would leave the log
+	fault    func(after bool) error // for tests: fails a transaction before or after it is written
+	maxValue int                    // octets of the largest value: what is larger would leave the log
 
 	// db is held for reading while Badger is used, for writing while it is
 	// closed and opened again.
@@ -80,7 +81,7 @@ type Store struct {
 // Open opens or makes the data directory. Its errors are *DirError and
 // *FormatError where the user can do something.
 func Open(o Options) (*Store, error) {
-	s := &Store{o: o.withDefaults()}
+	s := &Store{o: o.withDefaults(), fault: func(bool) error { return nil }}
 	s.zones.nextID = 1
 	s.zones.byApex = make(map[rr.Name]*Zone)
 	f, err := prepareDir(s.o.Dir)

@@ -24,7 +24,7 @@ type Zone struct {
 	write struct { // orders Commit, Repair, Seed and Drop
 		sync.Mutex
 		batch
-		stale []uint32 // numbers of failed Seeds, which may be on disk without a note to drop them
+		stale []uint32 // numbers of failed Seeds: their data is still to be dropped
 	}
 	trimming sync.Mutex // orders Trim with itself and with Seed and Drop
 	// moving is held for writing while a large commit puts its staged RRsets

@@ -1,0 +1,204 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"dialtone/zone/rr"
+)
+
+func TestWritesAreSynced(t *testing.T) {
+	s := openStore(t, Options{Dir: t.TempDir()})
+	o := s.db.Opts()
+	if !o.SyncWrites || o.DetectConflicts || o.MetricsEnabled || o.MemTableSize != 16<<20 || o.NumMemtables != 2 {
+		t.Fatalf("options of Badger: %+v", o)
+	}
+}
+
+func TestNoValueReachesTheValueLog(t *testing.T) {
+	for _, memTable := range []int64{1 << 20, 16 << 20, 64 << 20} {
+		s := openStore(t, Options{Dir: t.TempDir(), MemTable: memTable})
+		if int64(s.maxValue) >= s.db.Opts().ValueThreshold {
+			t.Errorf("memtable of %d: values up to %d, threshold %d", memTable, s.maxValue, s.db.Opts().ValueThreshold)
+		}
+		octets, keys := maxBatch(memTable)
+		if int64(octets) >= s.db.MaxBatchSize() || int64(keys) >= s.db.MaxBatchCount() {
+			t.Errorf("memtable of %d: our bounds %d, %d; Badger's %d, %d", memTable, octets, keys, s.db.MaxBatchSize(), s.db.MaxBatchCount())
+		}
+		if s.maxValue < maxData+64 {
+			t.Errorf("memtable of %d: largest rdata does not fit", memTable)
+		}
+	}
+}
+
+func TestOpenRefusesUnusableDirectories(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	used := t.TempDir()
+	openStore(t, testOptions(used))
+	foreign := t.TempDir()
+	db, err := badger.Open(badger.DefaultOptions(foreign).WithLogger(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(db.Update(func(txn *badger.Txn) error { return txn.Set([]byte("k"), []byte("v")) }), db.Close())
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := t.TempDir()
+	if err := os.WriteFile(filepath.Join(damaged, "MANIFEST"), []byte("not a manifest of Badger"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, dir, problem, hint string }{
+		{"empty", "", "has no name", "name one"},
+		{"file", file, "is not a directory", "another directory"},
+		{"below a file", filepath.Join(file, "x"), "cannot be", "another directory"},
+		{"in use", used, "is in use by another process", "stop that process"},
+		{"foreign", foreign, "another program", "another directory"},
+		{"damaged", damaged, "cannot be opened", "restore a backup"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Open(testOptions(c.dir))
+			var de *DirError
+			if !errors.As(err, &de) {
+				t.Fatalf("got %v", err)
+			}
+			for _, want := range []string{c.dir, c.problem, c.hint} {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q lacks %q", err, want)
+				}
+			}
+		})
+	}
+	if os.Getuid() != 0 { // root may write everywhere
+		locked := t.TempDir()
+		if err := os.Chmod(locked, 0o500); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(testOptions(locked)); err == nil || !strings.Contains(err.Error(), "cannot be written") {
+			t.Errorf("read-only directory: %v", err)
+		}
+	}
+}
+
+func TestOpenRefusesNewerFormat(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, testOptions(dir))
+	var b batch
+	b.put([]byte{kindFormat}, binary.BigEndian.AppendUint32(nil, 7))
+	if err := errors.Join(s.commit(&b), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(testOptions(dir))
+	var fe *FormatError
+	if !errors.As(err, &fe) || fe.Found != 7 || fe.Supported != FormatVersion {
+		t.Fatalf("got %v", err)
+	}
+	for _, want := range []string{dir, "version 7", "versions up to 1"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q lacks %q", err, want)
+		}
+	}
+	if locked(dir) {
+		t.Error("a refused directory stays locked")
+	}
+}
+
+func TestZoneIsTheSameForEveryCase(t *testing.T) {
+	s := openStore(t, testOptions(t.TempDir()))
+	z := openZone(t, s, apex)
+	if z != openZone(t, s, rr.MustName("PHONES.example.")) {
+		t.Fatal("two zones of one name")
+	}
+	if _, loaded, err := z.Meta(); loaded || err != nil {
+		t.Fatalf("loaded %v, error %v", loaded, err)
+	}
+	if _, err := s.Zone("\x03abc"); err == nil {
+		t.Fatal("a malformed apex is taken")
+	}
+}
+
+func TestZonesInCanonicalOrder(t *testing.T) {
+	s := openStore(t, testOptions(t.TempDir()))
+	want := []rr.Name{rr.Root, "\x07example\x00", "\x01b\x07Example\x00", "\x01\x00\x01b\x07example\x00", "\x02a\x00\x07example\x00"}
+	slices.SortFunc(want, rr.Name.Compare)
+	for i := range want {
+		z := openZone(t, s, want[len(want)-1-i])
+		set := OwnedRRset{z.Apex(), rr.RRset{Type: typeA, TTL: 1, Data: []string{a(i)}}}
+		if err := z.Seed(1, seq(set)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	openZone(t, s, rr.MustName("unloaded."))
+	s = reopen(t, s)
+	got, err := s.Zones()
+	if err != nil || !slices.Equal(got, want) {
+		t.Fatalf("got %v, want %v, error %v", got, want, err)
+	}
+}
+
+// RFC 4034, section 6.1 has this list as its example of canonical order.
+func TestAllIsInCanonicalOrder(t *testing.T) {
+	s := openStore(t, testOptions(t.TempDir()))
+	z := openZone(t, s, rr.MustName("example."))
+	var want []OwnedRRset
+	for _, text := range []string{"example.", "a.example.", "yljkjljk.a.example.", "Z.a.example.", "zABC.a.EXAMPLE.",
+		"z.example.", `\001.z.example.`, "*.z.example.", `\200.z.example.`} {
+		for _, typ := range []uint16{typeA, typeTXT, 65280} {
+			want = append(want, OwnedRRset{rr.MustName(text), rr.RRset{Type: typ, TTL: 7, Data: []string{"\x01x", "\x01y"}}})
+		}
+	}
+	shuffled := slices.Clone(want)
+	slices.Reverse(shuffled)
+	if err := z.Seed(1, seq(shuffled...)); err != nil {
+		t.Fatal(err)
+	}
+	s = reopen(t, s)
+	i := 0
+	for got, err := range openZone(t, s, rr.MustName("example.")).All() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := want[i]; got.Owner != w.Owner || got.Set.Type != w.Set.Type || !slices.Equal(got.Set.Data, w.Set.Data) || got.Set.TTL != 7 {
+			t.Fatalf("at %d: got %v, want %v", i, got, w)
+		}
+		i++
+	}
+	if i != len(want) {
+		t.Fatalf("%d RRsets, want %d", i, len(want))
+	}
+}
+
+func TestKeysSortAsNamesDo(t *testing.T) {
+	names := []rr.Name{rr.Root, "\x01\x00\x00", "\x01\x01\x00", "\x01\x02\x00", "\x02\x00\x00\x00", "\x02\x00\x01\x00", "\x02\x01\x00\x00",
+		"\x01\x00\x01\x00\x00", "\x01\xff\x01\x00\x00", "\x01\x00\x01\x01\x00", "\x01A\x00", "\x01b\x00", "\x01.\x01b\x00", "\x03b.b\x00",
+		"\x01\\\x00", "\x02\xff\xff\x00", rr.Name(strings.Repeat("\x01\x00", 127) + "\x00"),
+		rr.Name(strings.Repeat("\x3f"+strings.Repeat("\x01", 63), 3) + "\x3d" + strings.Repeat("\x00", 61) + "\x00")}
+	for _, x := range names {
+		if !x.Valid() {
+			t.Fatalf("%q is no name", string(x))
+		}
+		kx := appendOwner(nil, x[:len(x)-1])
+		back, rest, err := cutOwner(nil, append(slices.Clone(kx), 0, 1))
+		if err != nil || rr.Name(back)+"\x00" != x.Lower() || string(rest) != "\x00\x01" {
+			t.Errorf("%q comes back as %q, %q, %v", string(x), back, rest, err)
+		}
+		for _, y := range names {
+			ky := appendOwner(nil, y[:len(y)-1])
+			if got, want := slices.Compare(kx, ky), x.Compare(y); got != sign(want) {
+				t.Errorf("%q and %q: keys %d, names %d", string(x), string(y), got, want)
+			}
+		}
+	}
+}
+
+func sign(i int) int { return min(max(i, -1), 1) }
