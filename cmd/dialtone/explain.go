@@ -10,15 +10,20 @@ import (
 )
 
 // explain turns what a user can correct into a userError, each line of which
-// names a file, a setting and what to do. It leaves other errors as they are.
+// names a file, a setting and what to do. An error without any such it leaves
+// as it is.
 func explain(conf *config.Config, err error) error {
 	var lines []string
+	correctable := false
 	for _, e := range each(err) {
 		known := explainOne(conf, e)
-		if known == nil {
-			return err
+		if correctable = correctable || known != nil; known == nil {
+			known = []string{"dialtone: " + e.Error()}
 		}
 		lines = append(lines, known...)
+	}
+	if !correctable {
+		return err
 	}
 	return &userError{lines}
 }
@@ -62,13 +67,26 @@ func explainOne(conf *config.Config, err error) (lines []string) {
 	case errors.As(err, &dir):
 		lines = append(lines, at(conf, "data_dir", dir.Error(), "DIALTONE_DATA_DIR"))
 	case errors.As(err, &zone):
-		i := slices.IndexFunc(conf.Zones, func(z config.Zone) bool { return z.Name.EqualFold(zone.Apex) })
-		for _, p := range zone.Problems {
-			lines = append(lines, p.String())
+		lines = explainZone(conf, zone)
+	}
+	return lines
+}
+
+func explainZone(conf *config.Config, zone *dnsserver.ZoneError) (lines []string) {
+	i := slices.IndexFunc(conf.Zones, func(z config.Zone) bool { return z.Name.EqualFold(zone.Apex) })
+	if i < 0 {
+		return []string{zone.Error()}
+	}
+	setting := fmt.Sprintf("zones[%d]", i)
+	for _, p := range zone.Problems {
+		if p.Line == 0 && conf.Zones[i].File != "" { // of the file as a whole, or its absence
+			lines = append(lines, conf.At(setting+".file", p.String()).String())
+			continue
 		}
-		if len(zone.Problems) == 0 {
-			lines = append(lines, conf.At(fmt.Sprintf("zones[%d]", i), zone.Error()).String())
-		}
+		lines = append(lines, p.String())
+	}
+	if len(zone.Problems) == 0 {
+		lines = append(lines, conf.At(setting, zone.Error()).String())
 	}
 	return lines
 }

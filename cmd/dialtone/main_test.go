@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/miekg/dns"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"dialtone/config"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"dialtone": main})
+}
+
+// TestScripts runs the scenarios in testdata: what is typed, what is read, and
+// the exit code.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exit":   exitCode,
+			"occupy": occupy,
+		},
+	})
+}
+
+// exit CODE COMMAND ARGS... wants that exit code.
+func exitCode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exit CODE COMMAND ARGS...")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	got := "0"
+	if err != nil {
+		got = strings.TrimPrefix(err.Error(), "exit status ")
+	}
+	if got != args[0] {
+		ts.Fatalf("exit status %s, want %s", got, args[0])
+	}
+}
+
+// occupy VARIABLE takes a TCP port of 127.0.0.1 until the script ends.
+func occupy(ts *testscript.TestScript, _ bool, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { l.Close() })
+	ts.Setenv(args[0], l.Addr().String())
+}
+
+// server is a running process of dialtone.
+type server struct {
+	cmd    *exec.Cmd
+	stdout *bufio.Reader
+	stderr *strings.Builder
+}
+
+// start runs the test binary as dialtone.
+func start(t *testing.T, dir string, env []string, args ...string) *server {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Join(t.TempDir(), "dialtone")
+	if err := os.Symlink(exe, bin); err != nil {
+		t.Fatal(err)
+	}
+	s := &server{cmd: exec.CommandContext(context.Background(), bin, args...), stderr: new(strings.Builder)}
+	s.cmd.Dir, s.cmd.Env, s.cmd.Stderr = dir, append(os.Environ(), env...), s.stderr
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.stdout = bufio.NewReader(out)
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.cmd.Process.Kill(); s.cmd.Wait() })
+	return s
+}
+
+// readUntil reads the standard output up to the line with text.
+func (s *server) readUntil(t *testing.T, text string) string {
+	t.Helper()
+	var b strings.Builder
+	for !strings.Contains(b.String(), text) {
+		line, err := s.stdout.ReadString('\n')
+		if err != nil {
+			t.Fatalf("%v; standard output:\n%s\nstandard error:\n%s", err, b.String(), s.stderr)
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
+// stop sends the signal and wants a clean end.
+func (s *server) stop(t *testing.T, sig os.Signal) {
+	t.Helper()
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, s.stdout)
+	if err := s.cmd.Wait(); err != nil {
+		t.Fatalf("after %v: %v\n%s", sig, err, s.stderr)
+	}
+}
+
+// The lines that the start message shows must work as they are, and what they
+// registered must be there after a restart.
+func TestServeWithoutConfigurationDoesWhatItsMessageSays(t *testing.T) {
+	dir, env := t.TempDir(), []string{"DIALTONE_LISTEN=127.0.0.1:0"}
+	s := start(t, dir, env, "serve")
+	text := s.readUntil(t, "Ctrl-C")
+	for _, want := range []string{"serves phones.example. on 127.0.0.1:", "no signature", "only this machine", "capped at 60 s", "./dialtone-data", "| nsupdate"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the start message lacks %q:\n%s", want, text)
+		}
+	}
+	add := regexp.MustCompile(`printf 'server (\S+) (\d+)\\nzone (\S+)\\nupdate add (.*)\\nsend\\n' \| nsupdate`).FindStringSubmatch(text)
+	dig := regexp.MustCompile(`dig @(\S+) -p (\d+) (\S+) A \+short`).FindStringSubmatch(text)
+	if add == nil || dig == nil {
+		t.Fatalf("no lines to try:\n%s", text)
+	}
+	record, err := dns.NewRR(add[4])
+	if err != nil {
+		t.Fatal(err)
+	}
+	update := new(dns.Msg)
+	update.SetUpdate(add[3])
+	update.Insert([]dns.RR{record})
+	reply, err := dns.Exchange(update, net.JoinHostPort(add[1], add[2]))
+	if err != nil || reply.Rcode != dns.RcodeSuccess {
+		t.Fatalf("%v\n%v", reply, err)
+	}
+	lookUp(t, net.JoinHostPort(dig[1], dig[2]), dig[3], "192.0.2.17")
+	s.stop(t, syscall.SIGTERM)
+
+	s = start(t, dir, env, "serve")
+	dig = regexp.MustCompile(`dig @(\S+) -p (\d+) (\S+) A \+short`).FindStringSubmatch(s.readUntil(t, "Ctrl-C"))
+	lookUp(t, net.JoinHostPort(dig[1], dig[2]), dig[3], "192.0.2.17")
+	s.stop(t, syscall.SIGINT)
+}
+
+// Two servers on one directory would destroy it.
+func TestASecondServerOnTheDirectoryIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	env := []string{"DIALTONE_LISTEN=127.0.0.1:0", "DIALTONE_DATA_DIR=data"}
+	first := start(t, dir, env, "serve")
+	first.readUntil(t, "Ctrl-C")
+	second := start(t, dir, env, "serve")
+	io.Copy(io.Discard, second.stdout)
+	err := second.cmd.Wait()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.HasPrefix(second.stderr.String(), "environment: DIALTONE_DATA_DIR: data directory data ") {
+		t.Errorf("%v\n%s", err, second.stderr)
+	}
+	first.stop(t, syscall.SIGTERM)
+}
+
+func lookUp(t *testing.T, server, name, want string) {
+	t.Helper()
+	q := new(dns.Msg)
+	q.SetQuestion(name, dns.TypeA)
+	reply, err := dns.Exchange(q, server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(reply.Answer) != 1 || reply.Answer[0].(*dns.A).A.String() != want {
+		t.Fatalf("%v", reply)
+	}
+}
+
+// Every setting must reach the server: one that is read and then forgotten
+// would do nothing, silently.
+func TestEverySettingReachesTheServer(t *testing.T) {
+	const file = `listen: ["127.0.0.1:5300"]
+data_dir: d
+server_id: ns1
+keys: [{name: k., algorithm: hmac-sha512, secret: YWJj}]
+zones:
+  - name: a.
+    file: f
+    max_ttl: 5
+    acl: [{key: "*", action: update, update_owner: name, update_owner_match: pattern, update_owner_name: "x?", update_type: A}, {deny: true}]
+    notify: [{address: "127.0.0.1:1", key: k.}]
+    journal: {max_age: 1h, max_size: 2}
+metrics: {listen: "127.0.0.1:2"}
+limits: {update_queue: 1, batch_ops: 2, rrset_records: 3, slow_queue: 4, tcp_connections: 5, tcp_per_address: 6, tcp_in_flight: 7,
+  tcp_idle: 8s, tcp_write: 9s, transfers: 10, transfers_per_address: 11, udp_size: 512, udp_buffer: 13, readers: 14}
+`
+	conf, err := config.LoadBytes([]byte(file), "/x/y")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := options(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Logger, o.Now = nil, nil
+	wantSet(t, "Options", o, "Logger", "Now")
+	wantSet(t, "Limits", o.Limits)
+	wantSet(t, "ZoneOptions", o.Zones[0], "Text")
+	wantSet(t, "NotifyTarget", o.Zones[0].Notify[0])
+	wantSet(t, "Key", o.Keys[0])
+	if o.Zones[0].ACL.Len() != 2 || o.Listen[0] != netip.MustParseAddrPort("127.0.0.1:5300") {
+		t.Errorf("%+v", o)
+	}
+}
