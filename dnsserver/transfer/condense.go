@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"iter"
@@ -34,12 +35,15 @@ type budget struct {
 
 // condense folds journal entries, oldest first, into one difference from
 // serial from to serial to.
-func condense(entries iter.Seq2[*store.Entry, error], from, to uint32, b budget) (*difference, error) {
+func condense(ctx context.Context, entries iter.Seq2[*store.Entry, error], from, to uint32, b budget) (*difference, error) {
 	f := folder{changes: make(map[recordKey]change)}
 	d := &difference{}
 	at := from
 	for e, err := range entries {
 		if err != nil {
+			return nil, err
+		}
+		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		if e.From != at {

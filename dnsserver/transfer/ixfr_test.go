@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -263,6 +264,7 @@ func TestBrokenJournalGetsWholeZone(t *testing.T) {
 type failingStore struct {
 	*zonetest.Store
 	mode string
+	stop func()
 }
 
 func (s *failingStore) Journal(from, to uint32) iter.Seq2[*store.Entry, error] {
@@ -271,11 +273,29 @@ func (s *failingStore) Journal(from, to uint32) iter.Seq2[*store.Entry, error] {
 		switch s.mode {
 		case "error":
 			_ = yield(&store.Entry{From: from, To: from + 1, OldSOA: soa}, nil) && yield(nil, errors.New("disk"))
+		case "stop":
+			s.stop()
+			yield(&store.Entry{From: from, To: to, OldSOA: soa}, nil)
 		case "gap":
 			yield(&store.Entry{From: from + 1, To: to, OldSOA: soa}, nil)
 		case "short":
 			yield(&store.Entry{From: from, To: to + 5, OldSOA: soa}, nil)
 		}
+	}
+}
+
+// A server that stops does not read journals to their end, and sends nothing.
+func TestCondensingEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &failingStore{Store: zonetest.NewStore(t, zonetest.Parse(t, apex, smallZone)), mode: "stop", stop: cancel}
+	z := zonetest.OpenWith(t, apex, smallZone, func(o *zone.Options) { o.Store = s })
+	put(t, z, "5559999 60 IN A 192.0.2.99\n")
+	_, err := testServer().Serve(ctx, ask(t, ixfr(10), true), z, nil, func([]byte) error {
+		t.Error("something was sent")
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -316,7 +336,7 @@ func TestCondensingIsBounded(t *testing.T) {
 				}
 			}
 		}
-		if _, err := condense(endless, 0, 1000000, c.budget); !errors.Is(err, errTooMuch) || read > 200 {
+		if _, err := condense(context.Background(), endless, 0, 1000000, c.budget); !errors.Is(err, errTooMuch) || read > 200 {
 			t.Errorf("%s: %v after %d entries", c.name, err, read)
 		}
 	}
