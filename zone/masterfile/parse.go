@@ -110,7 +110,7 @@ func (p *parser) add(at place, r rr.RR) {
 		p.progress(p.records)
 	}
 	if !r.Owner.IsBelowOrEqual(p.apex) {
-		p.problems.fault(at, "%s is not in the zone %s: remove the record, or end a relative name without a dot", r.Owner, p.apex)
+		p.problems.fault(at, "%s is not in the zone %s: remove the record, or take the final dot away if the name is meant to be below the zone", r.Owner, p.apex)
 		return
 	}
 	k := key{r.Owner.Lower(), r.Type}

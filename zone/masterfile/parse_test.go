@@ -112,7 +112,7 @@ func TestProblems(t *testing.T) {
 		{"broken soa is not missing", "$TTL 1\n@ SOA ns1 h 1 2 3\n@ NS a\na A 192.0.2.1\n", `z:2: the data of the SOA record has 5 fields and not 7: write it as PRIMARY MAILBOX ( SERIAL REFRESH RETRY EXPIRE MINIMUM )`},
 		{"two soas", head + "@ SOA ns1 hostmaster 8 3600 900 604800 60\n", "z:5: this is a second SOA record (the first is at line 2): remove one"},
 		{"soa below", head + "b SOA ns1 hostmaster 8 3600 900 604800 60\n", "z:5: the SOA record is at b.phones.example., but only the zone's apex phones.example. may have one"},
-		{"out of zone", head + "a.other.example. A 192.0.2.1\n", "z:5: a.other.example. is not in the zone phones.example.: remove the record, or end a relative name without a dot"},
+		{"out of zone", head + "a.other.example. A 192.0.2.1\n", "z:5: a.other.example. is not in the zone phones.example.: remove the record, or take the final dot away if the name is meant to be below the zone"},
 		{"no type", head + "a 192.0.2.1\n", `z:5: "192.0.2.1" is not a TTL: write seconds, as in 300, or units, as in 1h30m`},
 		{"unknown word", head + "a IM A 192.0.2.1\n", `z:5: "IM" is no record type (such as A, AAAA or TXT), and no TTL or class: write "owner TTL type data"`},
 		{"owner only", head + "a\n", `z:5: the record has no type: write "owner TTL type data"`},
