@@ -10,6 +10,17 @@
 // dispatch in dnsserver, which has checked the request's TSIG and the access
 // list before it calls Serve.
 //
+// Invariants:
+//
+//  1. A transfer shows one version of the zone, and what it sends first and
+//     last is that version's SOA.
+//  2. A transfer waits for no peer but its own, and holds up no update.
+//  3. A client without usable history gets the whole zone over a connection
+//     and one SOA over UDP, never an error.
+//  4. After a zone has changed, each of its targets gets a message with a
+//     serial at least as new, or misses every try.
+//  5. A target that answers has at most one message of a zone to answer.
+//
 // A transfer reads one version of a zone. A full transfer keeps that version
 // from being reclaimed until it ends, so its time is limited. An incremental
 // one holds nothing but its own condensed difference while it is being sent.

@@ -151,7 +151,8 @@ func seconds(s ...int) (d []time.Duration) {
 // RFC 1996, sections 3.7 and 4.1: what a NOTIFY is, and that it is sent at the
 // start.
 func TestNotifyAtStart(t *testing.T) {
-	notifying(t, Target{Addr: secondary}, nil, func(t *testing.T, z *zone.Zone, n *Notifier, w *wire) {
+	mapped := netip.MustParseAddrPort("[::ffff:192.0.2.53]:53")
+	notifying(t, Target{Addr: mapped}, nil, func(t *testing.T, z *zone.Zone, n *Notifier, w *wire) {
 		if at := w.times(); !slices.Equal(at, seconds(0)) {
 			t.Fatalf("sent at %v", at)
 		}
@@ -339,6 +340,12 @@ func TestNotifyCoalescesToNewestSerial(t *testing.T) {
 		if at := w.times(); len(at) != 3 || at[2] != 1100*time.Millisecond {
 			t.Errorf("an idle target was told at %v", at)
 		}
+		w.reply(t, secondary, as(dns.RcodeSuccess))
+		put(t, z, "5559999 60 IN A 192.0.2.201\n")
+		time.Sleep(time.Second)
+		if at := w.times(); len(at) != 4 || at[3] != 1600*time.Millisecond {
+			t.Errorf("a target that has just been told was told again at %v", at)
+		}
 	})
 }
 
@@ -364,7 +371,12 @@ func TestSendErrorIsMissedTry(t *testing.T) {
 	notifying(t, Target{Addr: secondary}, nil, func(t *testing.T, z *zone.Zone, n *Notifier, w *wire) {
 		w.sent()
 		w.setFail(errors.New("connection refused"))
-		time.Sleep(30 * time.Second)
+		time.Sleep(29 * time.Second)
+		w.reply(t, secondary, as(dns.RcodeSuccess))
+		if n.Counters.Answered.Load() != 0 {
+			t.Error("the reply to a message that was not sent was taken")
+		}
+		time.Sleep(time.Second)
 		w.setFail(nil)
 		time.Sleep(10 * time.Second)
 		if at := w.times(); !slices.Equal(at, seconds(0, 5, 15, 35)) {
