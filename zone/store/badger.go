@@ -50,6 +50,9 @@ func maxBatch(memTable int64) (octets, keys int) {
 }
 
 func (s *Store) openBadger() (*badger.DB, error) {
+	if err := s.checkSpace(s.forTables()); err != nil {
+		return nil, &DirError{Dir: s.o.Dir, Problem: "cannot be opened", Err: err, Hint: "make room"}
+	}
 	o := s.badgerOptions()
 	s.maxValue = int(o.ValueThreshold) - 64
 	db, err := badger.Open(o)
@@ -98,7 +101,7 @@ func (s *Store) heal() error {
 // reopen closes Badger and opens it again. It ends by itself; Badger retries
 // for as long as the disk refuses the table that a close writes.
 func (s *Store) reopen(done chan<- struct{}) {
-	err := s.checkSpace()
+	err := s.checkSpace(s.o.Reserve)
 	if err == nil {
 		err = s.reopenNow()
 	}

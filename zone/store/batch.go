@@ -99,7 +99,7 @@ func (s *Store) commit(b *batch) error {
 	if s.db.DB == nil {
 		return ErrClosed
 	}
-	if err := s.checkSpace(); err != nil {
+	if err := s.checkSpace(s.o.Reserve); err != nil {
 		return err
 	}
 	txn := s.db.NewTransaction(true)

@@ -103,12 +103,27 @@ func (s *Store) syncDir() error {
 	return nil
 }
 
-// checkSpace keeps the reserve free: on a full file system Badger's writes to
-// its memory maps would end the process.
-func (s *Store) checkSpace() error {
+// checkSpace keeps octets free that Badger may need: on a full file system its
+// writes to memory maps would end the process.
+func (s *Store) checkSpace(need int64) error {
 	free, _, ok := space(s.dir.f)
-	if ok && free < s.o.Reserve {
-		return fmt.Errorf("%w: %s has %d MiB left, and %d MiB are kept free", ErrFull, s.o.Dir, free>>20, s.o.Reserve>>20)
+	if ok && free < need {
+		return fmt.Errorf("%w: %s has %d MiB left, and %d MiB must be free", ErrFull, s.o.Dir, free>>20, need>>20)
 	}
 	return nil
+}
+
+// forTables is what must be free to open and close Badger, which write what
+// the log holds to tables. It is less than what a write leaves free, so that a
+// server which may not write any more can still be stopped and started.
+func (s *Store) forTables() int64 { return s.o.Reserve / 2 }
+
+// defaultReserve has room for the tables of all memtables and for a
+// compaction. Small file systems are not taken whole for that.
+func defaultReserve(dir *os.File, memTable int64) int64 {
+	reserve := 8 * memTable
+	if _, total, ok := space(dir); ok {
+		reserve = min(reserve, max(total/8, 3*memTable))
+	}
+	return reserve
 }

@@ -75,6 +75,7 @@ func (z *Zone) seedRRsets(b *batch, id uint32, sets iter.Seq2[OwnedRRset, error]
 			var note batch
 			note.put(zonePrefix(kindDrop, id), []byte{1})
 			if err := z.s.commit(&note); err != nil {
+				z.write.stale = append(z.write.stale, id) // the note may be on disk
 				return false, err
 			}
 			noted = true

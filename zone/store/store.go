@@ -24,7 +24,7 @@ type Options struct {
 	Dir      string       // the data directory; made when missing
 	Logger   *slog.Logger // (slog.Default)
 	MemTable int64        // octets of one Badger memtable (16 MiB)
-	Reserve  int64        // octets that must be free for a write (8 memtables, at most 1/8 of the file system)
+	Reserve  int64        // octets that must be free for a write (8 memtables; on a small file system 1/8 of it, but at least 3 memtables)
 
 	// FailCommit is for tests. It is called before each Commit and Repair
 	// writes; an error fails that call. An error that is ErrTorn fails it
@@ -90,10 +90,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s.dir.f = f
 	if s.o.Reserve == 0 {
-		s.o.Reserve = 8 * s.o.MemTable
-		if _, total, ok := space(f); ok {
-			s.o.Reserve = min(s.o.Reserve, total/8)
-		}
+		s.o.Reserve = defaultReserve(f, s.o.MemTable)
 	}
 	if s.db.DB, err = s.openBadger(); err != nil {
 		f.Close()
@@ -105,11 +102,15 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
-// Close syncs and closes. After a fault of the disk that goes on it gives up
-// waiting for Badger: nothing that was acknowledged is lost by that.
+// Close syncs and closes. On a full file system, and after a fault of the disk
+// that goes on, it leaves Badger as it is, and locked, until the process ends:
+// nothing that was acknowledged is lost by that.
 func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return ErrClosed
+	}
+	if err := s.checkSpace(s.forTables()); err != nil {
+		return fmt.Errorf("close: %w", err)
 	}
 	done := make(chan error, 1)
 	go func() {

@@ -1,0 +1,79 @@
+package store
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"dialtone/zone/rr"
+)
+
+// TestFullDisk fills a real file system: writes are refused, reads go on, the
+// process lives, and once there is room everything works again.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=40m"); err != nil {
+		t.Skip("needs the right to mount:", err)
+	}
+	defer syscall.Unmount(dir, syscall.MNT_DETACH)
+	data, filler := filepath.Join(dir, "data"), filepath.Join(dir, "filler")
+	s := openStore(t, testOptions(data))
+	z := openZone(t, s, apex)
+	seed(t, z, 1)
+	fill(t, filler, 16<<20)
+	serial, used := uint32(1), 0
+	var err error
+	for ; err == nil; serial++ { // new numbers, so that compactions gain nothing
+		err = z.Commit(change(z, serial, serial+1, used, 1000, 1))
+		used += 1000
+	}
+	serial--
+	if !errors.Is(err, ErrFull) {
+		t.Fatal(err)
+	}
+	fill(t, filler, 64<<20) // somebody takes the rest
+	if err := z.Commit(change(z, serial, serial+1, 0, 1, 1)); !errors.Is(err, ErrFull) {
+		t.Fatal(err)
+	}
+	if err := z.Repair([]OwnedRRset{soaSet(serial)}, serial+1); !errors.Is(err, ErrFull) {
+		t.Fatal(err)
+	}
+	check(t, z)
+	if _, err := Open(testOptions(data)); err == nil {
+		t.Error("opened on a full file system")
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	undo := []OwnedRRset{soaSet(serial)}
+	for i := used - 1000; i < used; i++ {
+		undo = append(undo, OwnedRRset{number(i), rr.RRset{Type: typeA}})
+	}
+	if err := z.Repair(undo, serial+1); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, z, change(z, serial, serial+2, 0, 1, 1))
+	check(t, z)
+	check(t, openZone(t, reopen(t, s), apex))
+}
+
+// fill writes up to size octets, as many as there is room for.
+func fill(t *testing.T, name string, size int) {
+	t.Helper()
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	block := make([]byte, 4096)
+	for range size / len(block) {
+		if _, err := f.Write(block); err != nil {
+			if !errors.Is(err, syscall.ENOSPC) {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+}
