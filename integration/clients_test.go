@@ -186,7 +186,7 @@ func TestEmbeddedDefault(t *testing.T) {
 	const port = 5300
 	dir := t.TempDir()
 	server := peertest.DialtoneDefault(t, dir, phones, port)
-	for _, want := range []string{"phones.example", "127.0.0.1", "5300", "nsupdate", "dig", "60", "unsigned"} {
+	for _, want := range []string{"phones.example", "127.0.0.1", "5300", "nsupdate", "dig", "60", "no signature"} {
 		if !strings.Contains(server.Log(), want) {
 			t.Errorf("the start message does not mention %q:\n%s", want, server.Log())
 		}

@@ -104,15 +104,20 @@ func (c *crasher) update(n int) *dns.Msg {
 	return m
 }
 
-// watchSerial keeps the highest serial that was seen while the server lives.
+// watchSerial keeps the highest serial that was seen while the server lives. It asks over TCP, where the end of the server
+// is noticed at once.
 func watchSerial(server *peertest.Server, seen *atomic.Uint32) {
+	client := peertest.NewClient(server.Addr, "tcp", nil)
+	defer client.Close()
 	for {
-		serial, err := peertest.Serial(server.Addr, phones)
+		q := new(dns.Msg)
+		q.SetQuestion(phones, dns.TypeSOA)
+		r, err := client.Exchange(q)
 		if err != nil {
 			return
 		}
-		if serial > seen.Load() {
-			seen.Store(serial)
+		if soa, ok := r.Answer[0].(*dns.SOA); ok && soa.Serial > seen.Load() {
+			seen.Store(soa.Serial)
 		}
 	}
 }

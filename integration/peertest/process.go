@@ -40,7 +40,7 @@ func Start(t testing.TB, name, dir string, argv ...string) *Process {
 	}
 	go p.wait()
 	t.Cleanup(func() {
-		if t.Failed() {
+		if t.Failed() || os.Getenv("DIALTONE_TEST_LOGS") != "" {
 			t.Logf("log of %s:\n%s", name, tail(p.Log(), 60))
 		}
 		_ = p.cmd.Process.Kill()
