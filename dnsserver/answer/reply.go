@@ -22,7 +22,7 @@ func (r *Responder) begin(msg, out []byte, tcp bool, reserve int, question bool,
 	w.out, w.pos, w.section, w.questionEnd = out, headerLen, secAnswer, 0
 	w.count = [4]uint16{}
 	w.aa, w.tc = false, false
-	w.size = min(r.size(q, tcp)-reserve, len(out))
+	w.size = min(r.size(q, tcp), len(out)) - reserve
 	s.flags = flags{}
 	if question && q.QuestionEnd > 0 {
 		if q.QuestionEnd+optLen > w.size {
@@ -87,7 +87,7 @@ func (r *Responder) finishWith(msg []byte, rcode uint16, e EDE, s *Scratch) int 
 		return n
 	}
 	w := &s.w
-	text := cut(e.Text, maxEDEText)
+	text := e.text()
 	if n+optionLen+2+len(text) > w.size {
 		// RFC 8914, section 3: what does not fit is said not to fit.
 		w.out[2] |= 0x02

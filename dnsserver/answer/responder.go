@@ -2,6 +2,7 @@ package answer
 
 import (
 	"time"
+	"unicode/utf8"
 
 	"github.com/miekg/dns"
 
@@ -57,6 +58,16 @@ const (
 type EDE struct {
 	Code uint16
 	Text string
+}
+
+// text is what is sent of Text, which must stay UTF-8 (RFC 8914, section 2).
+func (e EDE) text() string {
+	n := len(e.Text)
+	if n > maxEDEText {
+		for n = maxEDEText; n > 0 && !utf8.RuneStart(e.Text[n]); n-- {
+		}
+	}
+	return e.Text[:n]
 }
 
 // Extended DNS error codes (RFC 8914, section 4; RFC 9824, section 3.5).
