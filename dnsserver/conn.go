@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -50,15 +51,14 @@ type conn struct {
 	}
 }
 
-func newConn(s *Server, nc *net.TCPConn) *conn {
+func newConn(s *Server, nc net.Conn, remote netip.AddrPort) *conn {
 	c := &conn{
 		s: s, nc: nc,
 		wake: make(chan struct{}, 1), stream: make(chan []byte), taken: make(chan struct{}), gone: make(chan struct{}),
 	}
 	c.mu.room.L = &c.mu
 	c.lastMessage.Store(time.Now().UnixNano())
-	addr := nc.RemoteAddr().(*net.TCPAddr).AddrPort()
-	c.from = client{addr: addr, conn: c}
+	c.from = client{addr: remote, conn: c}
 	return c
 }
 

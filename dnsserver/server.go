@@ -209,8 +209,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	// What came in is committed and answered.
 	s.notifier.Close()
 	err := s.closeZones()
-	s.transfers.Wait()
 	s.tcp.ended.Wait()
+	s.transfers.Wait()
 	s.late.close()
 	s.lateSender.Wait()
 

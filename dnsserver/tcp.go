@@ -30,7 +30,7 @@ func (s *Server) accept(l *net.TCPListener) {
 		c, err := l.AcceptTCP()
 		switch {
 		case err == nil:
-			s.adopt(c)
+			s.adopt(c, c.RemoteAddr().(*net.TCPAddr).AddrPort())
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
@@ -52,8 +52,8 @@ func (s *Server) pause(d time.Duration) {
 }
 
 // adopt makes a connection one of ours, or closes it.
-func (s *Server) adopt(nc *net.TCPConn) {
-	c := newConn(s, nc)
+func (s *Server) adopt(nc net.Conn, remote netip.AddrPort) {
+	c := newConn(s, nc, remote)
 	evicted, ok := s.tcp.add(c, s.opts.Limits)
 	if evicted != nil {
 		s.Counters.TCPEvicted.Add(1)

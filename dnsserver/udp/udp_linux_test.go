@@ -1,0 +1,144 @@
+//go:build linux && !portable
+
+package udp
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// quiet answers every datagram with its first 12 octets.
+type quiet struct{}
+
+func (quiet) BeginBatch()              {}
+func (quiet) EndBatch()                {}
+func (quiet) Datagram(d *Datagram) int { return copy(d.Out, d.Msg[:12]) }
+
+// burstLen is how many datagrams the benchmarks' client has on their way.
+const burstLen = 32
+
+// bursts is a client that sends b.N datagrams in bursts and waits for all their replies.
+type bursts struct {
+	fd  int
+	b   *batch
+	out []byte
+}
+
+func newBursts(tb testing.TB, to netip.AddrPort) *bursts {
+	tb.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { unix.Close(fd) })
+	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}); err != nil {
+		tb.Fatal(err)
+	}
+	c := &bursts{fd: fd, b: newBatch(&Socket{outSize: 64}, quiet{})}
+	for i := range batchLen {
+		c.b.outVec[i].SetLen(40)
+	}
+	return c
+}
+
+// round sends n datagrams and reads n replies.
+func (c *bursts) round(tb testing.TB, n int) {
+	for sent := 0; sent < n; {
+		k, errno := sendmmsg(uintptr(c.fd), c.b.outHdr[sent:n])
+		if errno != 0 {
+			tb.Fatal(errno)
+		}
+		sent += k
+	}
+	for got := 0; got < n; {
+		k, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(c.fd), uintptr(unsafe.Pointer(&c.b.inHdr)), uintptr(n-got), unix.MSG_WAITFORONE, 0, 0)
+		if errno != 0 {
+			tb.Fatal(errno)
+		}
+		for i := range int(k) {
+			c.b.rearm(i)
+		}
+		got += int(k)
+	}
+}
+
+// BenchmarkServe is the whole loop. Compare it with BenchmarkBareLoop.
+func BenchmarkServe(b *testing.B) {
+	s, err := Listen(context.Background(), netip.MustParseAddrPort("127.0.0.1:0"), Options{OutSize: 1232, Buffer: 4 << 20})
+	if err != nil {
+		b.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(quiet{}) }()
+	c := newBursts(b, s.Addr())
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := b.N; n > 0; n -= burstLen {
+		c.round(b, min(n, burstLen))
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/float64(s.Batches.Load()), "datagrams/batch")
+	s.Stop()
+	<-done
+	s.Close()
+}
+
+// BenchmarkBareLoop is the least that an answering loop can do: blocking recvmmsg and sendmmsg in a
+// thread of its own, without netpoller and scheduler.
+func BenchmarkBareLoop(b *testing.B) {
+	pc, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	f, err := pc.File() // blocking
+	if err != nil {
+		b.Fatal(err)
+	}
+	to := pc.LocalAddr().(*net.UDPAddr).AddrPort()
+	pc.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		fd := int(f.Fd())
+		s := &Socket{outSize: 1232}
+		bt := newBatch(s, quiet{})
+		for {
+			n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&bt.inHdr)), batchLen, unix.MSG_WAITFORONE, 0, 0)
+			if errno != 0 || bt.inHdr[0].n == 0 {
+				return
+			}
+			for i := range int(n) {
+				bt.outVec[i].SetLen(copy(bt.out[i*bt.stride:], bt.in[i*inStride:i*inStride+12]))
+				bt.address(i, i)
+			}
+			sendmmsg(uintptr(fd), bt.outHdr[:n])
+			for i := range int(n) {
+				bt.rearm(i)
+			}
+		}
+	}()
+	c := newBursts(b, to)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := b.N; n > 0; n -= burstLen {
+		c.round(b, min(n, burstLen))
+	}
+	b.StopTimer()
+	unix.Write(c.fd, nil)
+	<-done
+	f.Close()
+}
+
+func TestServeAllocatesNothing(t *testing.T) {
+	s := start(t, "0.0.0.0:0", quiet{}, Options{OutSize: 1232, Buffer: 1 << 20})
+	c := newBursts(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), s.Addr().Port()))
+	c.round(t, burstLen)
+	if n := testing.AllocsPerRun(100, func() { c.round(t, burstLen) }); n >= 1 {
+		t.Errorf("%v allocations for %d datagrams", n, burstLen)
+	}
+}
