@@ -42,6 +42,10 @@
 //   - A difference in the case of an owner alone is no change; State.Set gets the
 //     owner in the case of the last record that was added there.
 //   - An SOA record with serial 0 is ignored; BIND and Knot take it.
+//   - An SOA record is compared with the one before it in the message; Knot
+//     compares all of them with the one that the zone had.
+//   - Malformed records of the update section are reported after prerequisites
+//     that fail, in the RFC's order; BIND looks at them first.
 //   - A DS record at the apex, and NS and DNAME records at a wildcard, are
 //     ignored as in BIND; Knot stores them.
 //   - RRSIG, NSEC, NSEC3 and NSEC3PARAM cannot be changed (RFC 3007, section

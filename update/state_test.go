@@ -120,7 +120,7 @@ func checkNode(sets []rr.RRset) error {
 		if isSingleton(s.Type) && len(s.Data) != 1 {
 			return fmt.Errorf("%d records of %s", len(s.Data), rr.TypeString(s.Type))
 		}
-		if rr.IsMetaType(s.Type) {
+		if rr.IsMetaType(s.Type) || s.Type == dns.TypeNone {
 			return fmt.Errorf("meta type %s", rr.TypeString(s.Type))
 		}
 		if s.TTL > 1<<31-1 {

@@ -105,9 +105,10 @@ func prescan(v *view, m *Message) error {
 			return about(dns.RcodeNotZone, u.Owner, dns.TypeANY, "is not in the zone")
 		}
 		meta := rr.IsMetaType(u.Type)
-		switch u.Class {
+		// Type 0 is never one of data (RFC 6895, section 3.1).
+		switch noData := meta || u.Type == dns.TypeNone; u.Class {
 		case m.Class:
-			if meta {
+			if noData {
 				return formErr("%s %s: a zone cannot hold this type", u.Owner, rr.TypeString(u.Type))
 			}
 		case dns.ClassANY:
@@ -115,7 +116,7 @@ func prescan(v *view, m *Message) error {
 				return formErr("deletion at %s of class ANY needs TTL 0, no rdata and a type of data", u.Owner)
 			}
 		case dns.ClassNONE:
-			if u.TTL != 0 || meta {
+			if u.TTL != 0 || noData {
 				return formErr("deletion at %s of class NONE needs TTL 0 and a type of data", u.Owner)
 			}
 		default:

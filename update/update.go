@@ -27,9 +27,8 @@ type Record struct {
 // State is a zone that an update sees and changes. *zone.Draft is one.
 type State interface {
 	Apex() rr.Name
-	// RRset gives the RRset of this name and type; owners compare case folded.
-	RRset(owner rr.Name, t uint16) (rr.RRset, bool)
-	// RRsets gives all RRsets of a name.
+	// RRsets gives all RRsets of a name; owners compare case folded. What it
+	// hands out is not written to.
 	RRsets(owner rr.Name) []rr.RRset
 	// Set replaces the RRset of set.Type; one without Data removes it.
 	Set(owner rr.Name, set rr.RRset)
