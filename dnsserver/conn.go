@@ -179,7 +179,11 @@ func resize(buf []byte, have int) []byte {
 // messages answers all complete messages in b and gives the octets used; false when the connection is
 // closed.
 func (c *conn) messages(b []byte) (used int, ok bool) {
-	defer wake(c.wake)
+	defer func() {
+		if used > 0 {
+			wake(c.wake)
+		}
+	}()
 	for {
 		rest := b[used:]
 		if len(rest) < frameLen {

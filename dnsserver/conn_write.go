@@ -39,18 +39,22 @@ func (c *conn) writeAll() {
 	}
 }
 
+// keepBuffers is what an idle connection may keep for its next replies, in octets.
+const keepBuffers = 16 << 10
+
 // takeDue takes what is due and leaves an empty buffer in its place. ended says that nothing will come
 // any more.
 func (c *conn) takeDue(empty []byte) (out []byte, done []*pendingUpdate, ended bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	out, done = c.mu.out, c.mu.done
-	if cap(empty) > 2*maxQueued {
-		empty = nil
+	inFlight := c.inFlight.Load()
+	if len(out) == 0 && inFlight == 0 && cap(out)+cap(empty) > keepBuffers {
+		out, empty = nil, nil // going to sleep
 	}
 	c.mu.out, c.mu.done = empty[:0], nil
 	c.mu.room.Broadcast()
-	return out, done, c.mu.closed || c.mu.readEnded && c.inFlight.Load() == 0
+	return out, done, c.mu.closed || c.mu.readEnded && inFlight == 0
 }
 
 // awaitWork sleeps until there is something to write, and writes it if it is a transfer's message.

@@ -75,7 +75,7 @@ func bindOnce(ctx context.Context, addr netip.AddrPort, limits Limits) (*listene
 	if addr.Addr().Is6() {
 		network = "tcp6" // also sets IPV6_V6ONLY
 	}
-	var lc net.ListenConfig
+	lc := net.ListenConfig{KeepAlive: -1} // the idle timer is shorter
 	tcp, err := lc.Listen(ctx, network, addr.String())
 	if err != nil {
 		faults = append(faults, BindFailure{"tcp", addr, err})

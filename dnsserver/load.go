@@ -31,6 +31,9 @@ func (s *Server) zoneOf(apex rr.Name) *servedZone { return s.byApex[apex.Lower()
 
 // loadZones seeds and opens all zones, several at a time, and tells of all that cannot be served.
 func (s *Server) loadZones(ctx context.Context) error {
+	if err := s.refuseTwins(); err != nil {
+		return err
+	}
 	opened := make([]*zone.Zone, len(s.opts.Zones))
 	faults := make([]error, len(s.opts.Zones))
 	var wg sync.WaitGroup
@@ -61,6 +64,18 @@ func (s *Server) loadZones(ctx context.Context) error {
 		return err
 	}
 	return s.noteUnserved()
+}
+
+// refuseTwins keeps a zone from having two writers.
+func (s *Server) refuseTwins() error {
+	seen := map[rr.Name]bool{}
+	for _, o := range s.opts.Zones {
+		if seen[o.Apex.Lower()] {
+			return &ZoneError{Apex: o.Apex, Err: errors.New("the zone is configured twice")}
+		}
+		seen[o.Apex.Lower()] = true
+	}
+	return nil
 }
 
 // noteUnserved tells of zones that are kept but no longer configured.

@@ -216,6 +216,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 	err = errors.Join(err, s.release())
 	s.workers.close()
-	s.log.Info("stopped", "op", "stop", "took", time.Since(begun), "err", err)
-	return err
+	if err != nil {
+		s.log.Error("stopped with faults", "op", "stop", "took", time.Since(begun), "err", err)
+		return err
+	}
+	s.log.Info("stopped", "op", "stop", "took", time.Since(begun))
+	return nil
 }

@@ -64,8 +64,8 @@ type pendingUpdate struct {
 
 	result zone.Committed
 
-	header    [headerLen + optLen]byte
-	headerLen int
+	header [headerLen + optLen]byte
+	kept   int // octets of header
 }
 
 // evaluate is called by the zone's writer.
@@ -104,7 +104,7 @@ func (u *pendingUpdate) keepHeader(msg []byte, rq *answer.Request) {
 			h = append(h, 0, dns.EDNS0NSID, 0, 0)
 		}
 	}
-	u.headerLen = len(h)
+	u.kept = len(h)
 }
 
 // finishUpdate builds the reply to an update in w, and writes its log line. It is called once for each
@@ -113,7 +113,7 @@ func (s *Server) finishUpdate(w *worker, u *pendingUpdate) []byte {
 	rcode, ede := s.outcome(u)
 	s.countUpdate(u, rcode)
 	s.logUpdate(u, rcode, ede)
-	n := s.responder.UpdateReply(u.header[:u.headerLen], w.out(), u.from.tcp(), u.sign.Overhead(), rcode, ede, &w.scratch)
+	n := s.responder.UpdateReply(u.header[:u.kept], w.out(), u.from.tcp(), u.sign.Overhead(), rcode, ede, &w.scratch)
 	if n == 0 {
 		return nil
 	}

@@ -4,6 +4,7 @@ package udp
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"strconv"
 	"syscall"
@@ -49,7 +50,8 @@ type batch struct {
 	s       *Socket
 	h       Handler
 	d       Datagram
-	in, out []byte
+	in      []byte // mapped, so that what is never filled is neither resident nor counted by the garbage collector
+	out     []byte
 	stride  int // of out
 	waitErr error
 	first   int // of the replies not sent yet
@@ -61,10 +63,16 @@ type batch struct {
 	control       [batchLen][controlLen]byte
 }
 
-func newBatch(s *Socket, h Handler) *batch {
+func newBatch(s *Socket, h Handler) (*batch, error) {
+	in, err := unix.Mmap(-1, 0, batchLen*inStride, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return nil, fmt.Errorf("receive buffers: %w", err)
+	}
+	// A kernel that has no huge pages does not know the advice either.
+	_ = unix.Madvise(in, unix.MADV_NOHUGEPAGE)
 	// An odd number of cache lines, for the same reason as inStride.
 	stride := ((s.outSize+63)/64 | 1) * 64
-	b := &batch{s: s, h: h, stride: stride, in: make([]byte, batchLen*inStride), out: make([]byte, batchLen*stride)}
+	b := &batch{s: s, h: h, stride: stride, in: in, out: make([]byte, batchLen*stride)}
 	b.d.b = b
 	for i := range batchLen {
 		b.inVec[i].Base = &b.in[i*inStride]
@@ -80,7 +88,11 @@ func newBatch(s *Socket, h Handler) *batch {
 		}
 		b.rearm(i)
 	}
-	return b
+	return b, nil
+}
+
+func (b *batch) free() {
+	_ = unix.Munmap(b.in) // cannot fail for what Mmap gave
 }
 
 // rearm sets what the kernel overwrites with every datagram.
@@ -96,9 +108,13 @@ func (b *batch) rearm(i int) {
 // serve runs in the netpoller's read callback for as long as there is anything to read: the goroutine
 // sleeps only after a recvmmsg that found nothing, and waking costs nothing but that sleep.
 func (s *Socket) serve(h Handler) error {
-	b := newBatch(s, h)
+	b, err := newBatch(s, h)
+	if err != nil {
+		return err
+	}
+	defer b.free()
 	var fault error
-	err := s.raw.Read(func(fd uintptr) bool {
+	err = s.raw.Read(func(fd uintptr) bool {
 		for !s.stopping.Load() {
 			n, errno := recvmmsg(fd, &b.inHdr)
 			switch errno {

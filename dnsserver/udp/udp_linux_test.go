@@ -24,9 +24,8 @@ const burstLen = 32
 
 // bursts is a client that sends b.N datagrams in bursts and waits for all their replies.
 type bursts struct {
-	fd  int
-	b   *batch
-	out []byte
+	fd int
+	b  *batch
 }
 
 func newBursts(tb testing.TB, to netip.AddrPort) *bursts {
@@ -39,7 +38,11 @@ func newBursts(tb testing.TB, to netip.AddrPort) *bursts {
 	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}); err != nil {
 		tb.Fatal(err)
 	}
-	c := &bursts{fd: fd, b: newBatch(&Socket{outSize: 64}, quiet{})}
+	c := &bursts{fd: fd}
+	if c.b, err = newBatch(&Socket{outSize: 64}, quiet{}); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(c.b.free)
 	for i := range batchLen {
 		c.b.outVec[i].SetLen(40)
 	}
@@ -101,12 +104,15 @@ func BenchmarkBareLoop(b *testing.B) {
 	}
 	to := pc.LocalAddr().(*net.UDPAddr).AddrPort()
 	pc.Close()
+	bt, err := newBatch(&Socket{outSize: 1232}, quiet{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer bt.free()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		fd := int(f.Fd())
-		s := &Socket{outSize: 1232}
-		bt := newBatch(s, quiet{})
 		for {
 			n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&bt.inHdr)), batchLen, unix.MSG_WAITFORONE, 0, 0)
 			if errno != 0 || bt.inHdr[0].n == 0 {
