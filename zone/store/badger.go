@@ -32,6 +32,8 @@ func (s *Store) badgerOptions() badger.Options {
 	o.MemTableSize = s.o.MemTable
 	o.NumMemtables = 2
 	o.NumCompactors = 2
+	o.NumLevelZeroTables = 4
+	o.NumLevelZeroTablesStall = 8 // bounds what one compaction writes: see defaultReserve
 	o.NumVersionsToKeep = 1
 	o.Compression = options.None
 	o.BlockCacheSize = 0

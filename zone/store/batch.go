@@ -18,6 +18,7 @@ type batch struct {
 	size    int // as Badger counts it, or more
 	arena   []byte
 	entries []badger.Entry
+	urgent  bool // finishes or tidies up: may use a part of the reserve
 }
 
 // opOverhead is what Badger counts for an entry beside key and value: a time
@@ -99,7 +100,11 @@ func (s *Store) commit(b *batch) error {
 	if s.db.DB == nil {
 		return ErrClosed
 	}
-	if err := s.checkSpace(s.o.Reserve); err != nil {
+	need := s.o.Reserve
+	if b.urgent {
+		need = s.forTables()
+	}
+	if err := s.checkSpace(need); err != nil {
 		return err
 	}
 	txn := s.db.NewTransaction(true)
@@ -143,9 +148,9 @@ func (b *batch) fill(txn *badger.Txn) error {
 	return nil
 }
 
-// commitAll writes b in as many transactions as it takes, in order.
-func (s *Store) commitAll(ops []op) error {
-	var b batch
+// commitAll writes ops in as many transactions as it takes, in order.
+func (s *Store) commitAll(ops []op, urgent bool) error {
+	b := batch{urgent: urgent}
 	for _, o := range ops {
 		b.put(o.key, o.value)
 		if !s.fits(&b, 8) {

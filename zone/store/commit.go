@@ -185,10 +185,10 @@ func (z *Zone) apply(b *batch, sets int, id uint32, m meta) (err error) {
 // top of this file.
 func (z *Zone) applyLarge(sets, rest []op, id uint32, m meta) error {
 	staged := stage(sets, id, m.stage, z.s.maxValue)
-	if err := z.s.commitAll(rest); err != nil {
+	if err := z.s.commitAll(rest, false); err != nil {
 		return err
 	}
-	if err := z.s.commitAll(staged); err != nil {
+	if err := z.s.commitAll(staged, false); err != nil {
 		return err
 	}
 	z.moving.Lock()
@@ -281,12 +281,12 @@ func (z *Zone) moveStaged(id uint32, m *meta) error {
 		if err != nil {
 			return err
 		}
-		if err := z.s.commitAll(b.ops); err != nil {
+		if err := z.s.commitAll(b.ops, true); err != nil {
 			return err
 		}
 	}
 	m.staged = 0
-	var b batch
+	b := batch{urgent: true}
 	b.put(zonePrefix(kindMeta, id), m.append(nil))
 	return z.s.commit(&b)
 }

@@ -192,7 +192,7 @@ func TestFailedCommitIsUndone(t *testing.T) {
 }
 
 // many is more RRsets than one transaction of the test's memtable takes.
-const many = 5000
+const many = 3000
 
 func TestLargeCommitIsWhole(t *testing.T) {
 	s := openStore(t, testOptions(t.TempDir()))

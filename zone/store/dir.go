@@ -115,15 +115,18 @@ func (s *Store) checkSpace(need int64) error {
 
 // forTables is what must be free to open and close Badger, which write what
 // the log holds to tables. It is less than what a write leaves free, so that a
-// server which may not write any more can still be stopped and started.
+// server which may not write any more can still be stopped, started, and
+// finish what it had begun.
 func (s *Store) forTables() int64 { return s.o.Reserve / 2 }
 
-// defaultReserve has room for the tables of all memtables and for a
-// compaction. Small file systems are not taken whole for that.
+// defaultReserve has room for what Badger may still be writing when a write is
+// refused: at most 10 tables of a memtable's size that are made or compacted,
+// and what they overlap. On a small file system half of it is enough, for a
+// compaction cannot make more than there is in the other half.
 func defaultReserve(dir *os.File, memTable int64) int64 {
-	reserve := 8 * memTable
+	reserve := 16 * memTable
 	if _, total, ok := space(dir); ok {
-		reserve = min(reserve, max(total/8, 3*memTable))
+		reserve = min(reserve, total/2)
 	}
 	return reserve
 }

@@ -47,5 +47,7 @@
 //
 // Badger writes through memory maps, so a file system without room would end
 // the process by SIGBUS. Writes are refused while less than Options.Reserve is
-// free.
+// free. When others take all of the reserve at once while Badger is making a
+// table of what it was given before, the process still ends; nothing that was
+// acknowledged is lost by that.
 package store

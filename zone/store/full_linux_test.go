@@ -29,10 +29,15 @@ func TestFullDisk(t *testing.T) {
 		err = z.Commit(change(z, serial, serial+1, used, 1000, 1))
 		used += 1000
 	}
-	serial--
+	serial-- // the one that failed
 	if !errors.Is(err, ErrFull) {
 		t.Fatal(err)
 	}
+	s = reopen(t, s)
+	if err := s.db.Flatten(1); err != nil { // nothing is being written any more
+		t.Fatal(err)
+	}
+	z = openZone(t, s, apex)
 	fill(t, filler, 64<<20) // somebody takes the rest
 	if err := z.Commit(change(z, serial, serial+1, 0, 1, 1)); !errors.Is(err, ErrFull) {
 		t.Fatal(err)

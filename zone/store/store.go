@@ -24,7 +24,7 @@ type Options struct {
 	Dir      string       // the data directory; made when missing
 	Logger   *slog.Logger // (slog.Default)
 	MemTable int64        // octets of one Badger memtable (16 MiB)
-	Reserve  int64        // octets that must be free for a write (8 memtables; on a small file system 1/8 of it, but at least 3 memtables)
+	Reserve  int64        // octets that must be free for a write (16 memtables, at most half of the file system)
 
 	// FailCommit is for tests. It is called before each Commit and Repair
 	// writes; an error fails that call. An error that is ErrTorn fails it
@@ -237,7 +237,7 @@ func (s *Store) drop(id uint32) error {
 			return err
 		}
 	}
-	var b batch
+	b := batch{urgent: true}
 	b.delete(zonePrefix(kindDrop, id))
 	return s.commit(&b)
 }
@@ -246,7 +246,7 @@ func (s *Store) drop(id uint32) error {
 // prefix and are not below from.
 func (s *Store) deletePrefix(prefix, from []byte) error {
 	for {
-		var b batch
+		b := batch{urgent: true}
 		err := s.view(func(txn *badger.Txn) error {
 			return eachKey(txn, prefix, from, func(key []byte) (bool, error) {
 				b.delete(append([]byte(nil), key...))

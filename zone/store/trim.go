@@ -71,7 +71,7 @@ func (z *Zone) trimSome(cutoff, target int64) (more bool, err error) {
 		return false, err
 	}
 	b.put(zonePrefix(kindTrim, st.id), t.append(nil))
-	if err := z.s.commitAll(b.ops); err != nil {
+	if err := z.s.commitAll(b.ops, true); err != nil {
 		return false, err
 	}
 	z.update(func(st *state) { st.trim = t })
