@@ -121,7 +121,7 @@ func (r *Responder) addService(t uint16, target []byte, alias bool, s *Scratch) 
 	case len(target) > 1:
 		r.addAddresses(target, false, s)
 	case !alias:
-		r.addAddresses(l.current.wire, false, s)
+		r.addAddresses(l.current, false, s)
 	}
 }
 

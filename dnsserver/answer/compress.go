@@ -1,7 +1,5 @@
 package answer
 
-import "dialtone/zone/rr"
-
 // maxPointer is the first offset that a pointer cannot reach
 // (RFC 1035, section 4.1.4).
 const maxPointer = 1 << 14
@@ -13,10 +11,6 @@ const (
 	maxLabels = 96  // remembered
 	maxProbes = 8
 )
-
-// offsets are the places of the labels of a name in the message; 0 where no
-// pointer can go.
-type offsets [rr.MaxLabels + 1]uint16
 
 // suffixes remembers the labels written so far as a tree with the root label
 // as its root: a label is found by its parent's place and its octets. Labels
@@ -115,9 +109,9 @@ func (w *writer) remember(name []byte, off int) {
 	}
 }
 
-// name writes a name, compressed against what was written before. places, if
-// not nil, gets where its labels stand. It reports whether there was room.
-func (w *writer) name(name []byte, places *offsets) bool {
+// name writes a name, compressed against what was written before. It reports
+// whether there was room.
+func (w *writer) name(name []byte) bool {
 	if !w.seen.seeded {
 		w.seed()
 	}
@@ -132,9 +126,6 @@ func (w *writer) name(name []byte, places *offsets) bool {
 		}
 		i--
 		parent, literal = known, int(w.starts[i])
-		if places != nil {
-			places[i] = known
-		}
 	}
 	tail := 2
 	if parent == 0 {
@@ -151,28 +142,12 @@ func (w *writer) name(name []byte, places *offsets) bool {
 	} else {
 		w.u16(0xC000 | parent)
 	}
-	w.note(name, i, start, parent, slot, places)
-	return true
-}
-
-// note remembers the first n labels of name, which were written at start;
-// slot is where the last of them goes.
-func (w *writer) note(name []byte, n, start int, parent uint16, slot int, places *offsets) {
-	growing := true
-	for i := n - 1; i >= 0; i-- {
-		off := start + int(w.starts[i])
-		if growing {
-			if i != n-1 {
-				_, slot = w.seen.find(w.out, parent, w.label(name, i))
-			}
-			growing = w.seen.put(slot, parent, off)
-			parent = uint16(off)
-		}
-		if places != nil {
-			places[i] = 0
-			if off < maxPointer {
-				places[i] = uint16(off)
-			}
+	// The labels written in full can be pointed to from now on.
+	for i--; i >= 0 && w.seen.put(slot, parent, start+int(w.starts[i])); i-- {
+		parent = uint16(start + int(w.starts[i]))
+		if i > 0 {
+			_, slot = w.seen.find(w.out, parent, w.label(name, i-1))
 		}
 	}
+	return true
 }

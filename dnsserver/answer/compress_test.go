@@ -175,13 +175,44 @@ func TestManyNames(t *testing.T) {
 	}
 }
 
+// What stands further back than a pointer reaches is written again.
+func TestNamesBeyondPointers(t *testing.T) {
+	z := phones + "back SRV 0 0 1 far.away\nfar.away A 192.0.2.77\nfar.away AAAA 2001:db8::77\n"
+	for i := range 100 {
+		z += fmt.Sprintf("back TXT %03d-%s\n", i, strings.Repeat("x", 200))
+	}
+	b := newBench(t, map[string]string{"phones.example.": z}, Options{})
+	m := b.ask(t, question("back.phones.example.", dns.TypeANY), true)
+	if len(m.Answer) != 101 || len(m.Extra) != 2 {
+		t.Fatalf("counts %d %d", len(m.Answer), len(m.Extra))
+	}
+	for _, r := range m.Extra {
+		if r.Header().Name != "far.away.phones.example." {
+			t.Errorf("%v", r)
+		}
+	}
+}
+
+// The root label is written as such: it is shorter than a pointer.
+func TestRootOwner(t *testing.T) {
+	b := newBench(t, map[string]string{".": ". 300 SOA ns. h. 1 2 3 4 5\n. 300 NS ns.\nns. 300 A 192.0.2.1\n"}, Options{})
+	m := b.ask(t, question(".", dns.TypeNS), false)
+	raw, _ := b.respond(pack(t, question(".", dns.TypeNS)), false, 0)
+	if len(m.Answer) != 1 || m.Answer[0].Header().Name != "." || raw[headerLen+5] != 0 {
+		t.Errorf("%v\n%x", m, raw)
+	}
+	if m = b.ask(t, question("missing.", dns.TypeA), false); m.Rcode != dns.RcodeNameError || m.Ns[0].Header().Name != "." {
+		t.Errorf("%v", m)
+	}
+}
+
 // The table survives the wrap of its round counter.
 func TestForgetWraps(t *testing.T) {
 	var w writer
 	w.out, w.limit = make([]byte, 512), 512
 	w.seen.round = ^uint32(0)
 	w.pos = headerLen
-	if !w.name([]byte("\x01a\x00"), nil) || w.seen.used != 1 {
+	if !w.name([]byte("\x01a\x00")) || w.seen.used != 1 {
 		t.Fatal("not written")
 	}
 	w.seen.forget()

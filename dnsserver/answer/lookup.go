@@ -9,9 +9,8 @@ import (
 type lookup struct {
 	name    zone.QName // looked up now: the question's, later a target's
 	res     zone.Result
-	links   int // aliases followed
-	current link
-	next    link
+	links   int                 // aliases followed
+	current []byte              // the same name in the case as entered
 	room    [2][rr.MaxName]byte // targets made from DNAMEs: this one and the one before
 
 	other    zone.QName // of additional data
@@ -23,15 +22,9 @@ type lookup struct {
 	names     nameSet
 }
 
-// link is a name as it stands in the message.
-type link struct {
-	wire []byte  // in the case as entered
-	at   offsets // not used for the question, whose labels are where they are
-}
-
 // start begins with the question's name; l.name is set.
 func (l *lookup) start(question []byte) {
-	l.current.wire = question
+	l.current = question
 	l.links, l.targets, l.seenViews, l.names.count = 0, 0, 0, 0
 }
 
@@ -45,7 +38,7 @@ func (l *lookup) owner(labels int) owner {
 	if l.links == 0 {
 		return owner{at: headerLen + off}
 	}
-	return owner{at: int(l.current.at[labels]), name: l.current.wire[off:]}
+	return owner{name: l.current[off:]}
 }
 
 // maxViews is how many zones one answer may draw on.

@@ -223,7 +223,7 @@ func (s *Scratch) dname() (follow bool, rcode uint16) {
 		return false, dns.RcodeYXDomain // RFC 6672, section 2.2
 	}
 	target := l.room[l.links&1][:prefix+len(to)]
-	copy(target[copy(target, l.current.wire[:prefix]):], to)
+	copy(target[copy(target, l.current[:prefix]):], to)
 	l.seen(linkOwner, l.name.Wire[:l.name.Len])
 	follow = s.link(set.TTL(), target)
 	if t := s.Request.QType; t == dns.TypeCNAME || t == dns.TypeANY {
@@ -237,9 +237,8 @@ func (s *Scratch) dname() (follow bool, rcode uint16) {
 // The chain ends here when it has too many links or is a loop.
 func (s *Scratch) link(ttl uint32, target []byte) bool {
 	l := &s.lookup
-	s.w.alias(l.owner(0), ttl, target, &l.next.at)
-	l.next.wire = target
-	l.current, l.next = l.next, l.current
+	s.w.alias(l.owner(0), ttl, target)
+	l.current = target
 	l.links++
 	l.name.Set(target)
 	return l.links < maxLinks && !l.isSeen(linkOwner, l.name.Wire[:l.name.Len])

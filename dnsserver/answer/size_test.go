@@ -23,6 +23,12 @@ func bulk() string {
 		fmt.Fprintf(&z, "target-number-%02d A 192.0.2.%d\n", i, i)
 		fmt.Fprintf(&z, "target-number-%02d AAAA 2001:db8::%d\n", i, i)
 	}
+	for i := range 9 {
+		fmt.Fprintf(&z, "naptr NAPTR %d 0 \"s\" \"SIP+D2U\" \"\" _s%d\n", i, i)
+		for j := range (i*5 + 3) % 9 {
+			fmt.Fprintf(&z, "_s%d SRV 0 0 %d way-%d.of-%d\nway-%d.of-%d A 192.0.2.%d\n", i, j, j, i, j, i, j)
+		}
+	}
 	for i := range 12 {
 		fmt.Fprintf(&z, "glue NS ns%d.glue\nns%d.glue A 192.0.2.%d\nns%d.glue AAAA 2001:db8::%d\n", i, i, i, i, i)
 		fmt.Fprintf(&z, "sib NS ns%d.other\nns%d.other A 192.0.2.%d\nns%d.other AAAA 2001:db8::%d\n", i, i, i, i, i)
@@ -137,13 +143,15 @@ func TestRcodeOfTruncatedChain(t *testing.T) {
 	}
 }
 
-// Every size gives a reply within it that unpacks and tells the truth.
+// Every size gives a reply within it that unpacks and says nothing that the
+// whole answer does not say.
 func TestEverySize(t *testing.T) {
 	b := newBulk(t)
 	for _, q := range []*dns.Msg{
 		question("x."+name("glue"), dns.TypeA), question(name("srv"), dns.TypeSRV), question(name("toolong"), dns.TypeA), question("x."+name("both"), dns.TypeA),
-		question(name("a40"), dns.TypeANY),
+		question(name("a40"), dns.TypeANY), question(name("naptr"), dns.TypeNAPTR),
 	} {
+		whole := records(b.ask(t, q, true))
 		for size := 0; size <= 1300; size++ {
 			m := withOPT(q.Copy(), uint16(size), &dns.EDNS0_NSID{Code: dns.EDNS0NSID})
 			for _, reserve := range []int{0, 90, 400} {
@@ -155,9 +163,26 @@ func TestEverySize(t *testing.T) {
 					t.Fatalf("size %d reserve %d: %d octets", size, reserve, len(raw))
 				}
 				checkReply(t, pack(t, m), raw)
+				for r := range records(unpack(t, raw)) {
+					if !whole[r] {
+						t.Fatalf("size %d reserve %d: %s", size, reserve, r)
+					}
+				}
 			}
 		}
 	}
+}
+
+func records(m *dns.Msg) map[string]bool {
+	set := map[string]bool{}
+	for _, section := range [][]dns.RR{m.Answer, m.Ns, m.Extra} {
+		for _, r := range section {
+			if r.Header().Rrtype != dns.TypeOPT {
+				set[r.String()] = true
+			}
+		}
+	}
+	return set
 }
 
 // A buffer that is too small is a limit like any other.

@@ -30,8 +30,8 @@ type writer struct {
 	starts      [128]uint8 // labels of the name in hand
 }
 
-// owner is a name to write in front of a record: a place in the message, or,
-// where there is none that a pointer reaches, octets.
+// owner is a name to write in front of a record: a place in the message where
+// it stands already, or octets.
 type owner struct {
 	at   int
 	name []byte
@@ -107,7 +107,7 @@ func (w *writer) head(o owner, t, class uint16, ttl uint32) bool {
 			return false
 		}
 		w.u16(0xC000 | uint16(o.at))
-	} else if !w.name(o.name, nil) || w.pos+10 > w.limit {
+	} else if !w.name(o.name) || w.pos+10 > w.limit {
 		return false
 	}
 	b := w.out[w.pos : w.pos+8]
@@ -129,7 +129,7 @@ func (w *writer) compressed(names nameSpans, d []byte) bool {
 	d = d[names.skip:]
 	for range names.count {
 		n := nameLen(d)
-		if !w.name(d[:n], nil) {
+		if !w.name(d[:n]) {
 			return false
 		}
 		d = d[n:]
@@ -141,13 +141,13 @@ func (w *writer) compressed(names nameSpans, d []byte) bool {
 	return true
 }
 
-// alias writes a CNAME record and notes where the labels of its target stand.
-func (w *writer) alias(o owner, ttl uint32, target []byte, places *offsets) {
+// alias writes a CNAME record.
+func (w *writer) alias(o owner, ttl uint32, target []byte) {
 	start := w.pos
 	if w.head(o, dns.TypeCNAME, dns.ClassINET, ttl) {
 		length := w.pos
 		w.pos += 2
-		if w.name(target, places) {
+		if w.name(target) {
 			binary.BigEndian.PutUint16(w.out[length:], uint16(w.pos-length-2))
 			w.count[w.section]++
 			return
