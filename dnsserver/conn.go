@@ -226,7 +226,7 @@ func (c *conn) message(msg []byte) {
 		s.countReply(w.out()[:n])
 		c.queue(w.out()[:n])
 	case answer.Later:
-		if reply := s.slow(w, msg, &c.from); reply != nil {
+		if reply := s.answerSlow(w, msg, &c.from); reply != nil {
 			c.queue(reply)
 		}
 	default:

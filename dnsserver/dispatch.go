@@ -28,9 +28,9 @@ func (t *task) principal() acl.Principal {
 	return acl.Principal{Address: t.from.addr.Addr().WithZone(""), Key: t.sign.Key()}
 }
 
-// slow answers what Respond called Later. It returns the reply, which stands in w's frame and is good
+// answerSlow answers what Respond called Later. It returns the reply, which stands in w's frame and is good
 // until w is used again, or nil if there is none or it comes later. It changes msg.
-func (s *Server) slow(w *worker, msg []byte, from *client) []byte {
+func (s *Server) answerSlow(w *worker, msg []byte, from *client) []byte {
 	now := s.opts.Now()
 	sign, err := s.keys.Verify(msg, now)
 	if err != nil {

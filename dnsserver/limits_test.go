@@ -110,8 +110,7 @@ func TestFullUpdateQueueAnswersServfailAtOnce(t *testing.T) {
 
 func TestFullSlowQueueAnswersServfailAtOnce(t *testing.T) {
 	s := connServer(Limits{})
-	s.slowQueue = make(chan *slowMessage, 1)
-	s.slowFree.New = func() any { return new(slowMessage) }
+	s.slow.init(1, 1)
 	sock, err := udp.Listen(context.Background(), netip.MustParseAddrPort("127.0.0.1:0"), udp.Options{OutSize: 1232})
 	if err != nil {
 		t.Fatal(err)
@@ -383,6 +382,32 @@ func TestUpdateReplyHasOPTIfAsked(t *testing.T) {
 		opt := reply.IsEdns0()
 		if opt == nil || !opt.Do() || len(opt.Option) != 1 {
 			t.Errorf("%s: %v", proto, reply)
+		}
+	}
+}
+
+// RFC 2136, section 5: the network may reorder updates, but we do not.
+func TestUpdatesOfOneClientKeepTheirOrder(t *testing.T) {
+	o := testOptions(t)
+	o.Limits.Readers = 4
+	s, _ := start(t, o)
+	for _, proto := range []string{"udp", "tcp"} {
+		c := dial(t, proto, s.Addrs()[0])
+		const n = 100
+		for i := range n {
+			m := new(dns.Msg).SetUpdate(apex)
+			rrs := parseAll([]string{"order." + apex + " 60 A 192.0.2." + itoa(i)})
+			m.RemoveRRset(rrs)
+			m.Insert(rrs)
+			write(t, c, m)
+		}
+		for range n {
+			if m := read(t, c); m.Rcode != dns.RcodeSuccess {
+				t.Fatal(m)
+			}
+		}
+		if got := addressOf(t, proto, s.Addrs()[0], "order."+apex); got != "192.0.2.99" {
+			t.Errorf("%s: the last update is not the last: %s", proto, got)
 		}
 	}
 }

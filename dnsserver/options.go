@@ -36,6 +36,9 @@ type Options struct {
 	MetricsListen netip.AddrPort
 	// Now is the clock of TSIG (time.Now).
 	Now func() time.Time
+
+	// failCommit makes commits fail, for tests.
+	failCommit func() error
 }
 
 // ZoneOptions is one zone.
@@ -72,7 +75,8 @@ type Limits struct {
 	BatchOps int
 	// RRsetRecords is how many records an update may make an RRset hold (0: no limit).
 	RRsetRecords int
-	// SlowQueue is how many UDP messages that are not plain queries may wait for a worker (2048).
+	// SlowQueue is how many UDP messages that are not plain queries may wait for a worker (2048),
+	// shared out by client address.
 	SlowQueue int
 
 	// TCPConnections is the number of open connections (1000), TCPPerAddress that of one client

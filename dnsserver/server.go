@@ -37,8 +37,7 @@ type Server struct {
 	metrics   *metricsServer
 	tcp       connections
 	workers   workers
-	slowQueue chan *slowMessage
-	slowFree  sync.Pool
+	slow      slowQueues
 	late      lateReplies
 
 	// ctx ends with Shutdown; it cuts transfers.
@@ -80,7 +79,7 @@ func (s *Server) open(ctx context.Context) error {
 	var bindErr, metricsErr error
 	s.listeners, bindErr = bindAll(ctx, s.opts)
 	s.metrics, metricsErr = listenMetrics(ctx, s)
-	if s.store, err = store.Open(store.Options{Dir: s.opts.DataDir, Logger: s.log}); err != nil {
+	if s.store, err = store.Open(store.Options{Dir: s.opts.DataDir, Logger: s.log, FailCommit: s.opts.failCommit}); err != nil {
 		err = &DataDirError{err}
 	}
 	if err = errors.Join(bindErr, metricsErr, err); err != nil {
@@ -134,13 +133,12 @@ func (s *Server) run() {
 	})
 	s.notifier = transfer.NewNotifier(transfer.NotifyOptions{Keys: s.keys, Logger: s.log})
 	s.tcp.init()
-	s.slowQueue = make(chan *slowMessage, limits.SlowQueue)
-	s.slowFree.New = func() any { return new(slowMessage) }
+	s.slow.init(limits.Readers, limits.SlowQueue)
 	s.late.wake = make(chan struct{}, 1)
 
 	s.lateSender.Go(s.sendLate) // ends with late.close
-	for range limits.Readers {
-		s.slowWorkers.Go(s.workSlow) // ends when slowQueue is closed
+	for _, q := range s.slow.queues {
+		s.slowWorkers.Go(func() { s.workSlow(q) }) // ends with slow.close
 	}
 	for _, l := range s.listeners {
 		for _, sock := range l.sockets {
@@ -203,7 +201,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.tcp.stop()
 	s.readers.Wait()
 	s.tcp.stop() // those accepted meanwhile
-	close(s.slowQueue)
+	s.slow.close()
 	s.slowWorkers.Wait()
 
 	// What came in is committed and answered.

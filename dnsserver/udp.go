@@ -1,6 +1,7 @@
 package dnsserver
 
 import (
+	"hash/maphash"
 	"sync"
 
 	"github.com/miekg/dns"
@@ -68,18 +69,56 @@ func (h *udpReader) Datagram(d *udp.Datagram) int {
 
 // later hands the message to the slow workers, or answers SERVFAIL when they have enough to do.
 func (h *udpReader) later(d *udp.Datagram) int {
-	m := h.s.slowFree.Get().(*slowMessage)
-	m.msg = append(m.msg[:0], d.Msg...)
 	p := d.Peer()
-	m.from = client{addr: p.Remote, sock: h.sock, local: p.Local}
-	select {
-	case h.s.slowQueue <- m:
+	if h.s.slow.put(d.Msg, client{addr: p.Remote, sock: h.sock, local: p.Local}) {
 		return 0
+	}
+	h.s.Counters.SlowFull.Add(1)
+	h.replies[dns.RcodeServerFailure]++
+	return h.s.responder.Error(d.Msg, d.Out, false, 0, dns.RcodeServerFailure, nil, &h.scratch)
+}
+
+// slowQueues hold the UDP messages that wait for a worker. There is one queue for each worker, and all
+// messages from one address go to the same one, so updates of one client enter their zone's queue in the
+// order in which they were read.
+type slowQueues struct {
+	queues []chan *slowMessage
+	seed   maphash.Seed
+	free   sync.Pool
+}
+
+func (q *slowQueues) init(workers, length int) {
+	q.seed = maphash.MakeSeed()
+	q.free.New = func() any { return new(slowMessage) }
+	for range workers {
+		q.queues = append(q.queues, make(chan *slowMessage, (length+workers-1)/workers))
+	}
+}
+
+// put queues a copy of msg; false when its queue is full.
+func (q *slowQueues) put(msg []byte, from client) bool {
+	m := q.free.Get().(*slowMessage)
+	m.msg, m.from = append(m.msg[:0], msg...), from
+	at := maphash.Comparable(q.seed, from.addr.Addr()) % uint64(len(q.queues))
+	select {
+	case q.queues[at] <- m:
+		return true
 	default:
-		h.s.slowFree.Put(m)
-		h.s.Counters.SlowFull.Add(1)
-		h.replies[dns.RcodeServerFailure]++
-		return h.s.responder.Error(d.Msg, d.Out, false, 0, dns.RcodeServerFailure, nil, &h.scratch)
+		q.release(m)
+		return false
+	}
+}
+
+func (q *slowQueues) release(m *slowMessage) {
+	if cap(m.msg) <= keepMessage {
+		m.from = client{}
+		q.free.Put(m)
+	}
+}
+
+func (q *slowQueues) close() {
+	for _, c := range q.queues {
+		close(c)
 	}
 }
 
@@ -92,18 +131,15 @@ type slowMessage struct {
 // keepMessage is the largest buffer that a slowMessage keeps for its next use.
 const keepMessage = 4096
 
-// workSlow takes UDP messages off the slow queue until it is closed.
-func (s *Server) workSlow() {
+// workSlow answers the messages of one slow queue until it is closed.
+func (s *Server) workSlow(queue <-chan *slowMessage) {
 	w := newWorker()
 	defer w.reader.Close()
-	for m := range s.slowQueue {
-		if reply := s.slow(w, m.msg, &m.from); reply != nil {
+	for m := range queue {
+		if reply := s.answerSlow(w, m.msg, &m.from); reply != nil {
 			m.from.datagram(reply)
 		}
-		if cap(m.msg) <= keepMessage {
-			m.from = client{}
-			s.slowFree.Put(m)
-		}
+		s.slow.release(m)
 	}
 }
 
