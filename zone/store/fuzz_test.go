@@ -183,11 +183,13 @@ func TestDamageIsReported(t *testing.T) {
 	}(); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("all with a bad RRset: %v", err)
 	}
-	put(zonePrefix(kindMeta, st.id), []byte{9})
-	dir := s.o.Dir
-	s.Close()
-	s2 := openStore(t, testOptions(dir))
-	if _, err := s2.Zone(apex); !errors.Is(err, ErrCorrupt) {
-		t.Errorf("zone with bad meta: %v", err)
+	// A zone without meta must not look like one that was never loaded.
+	for _, kind := range []byte{kindTrim, kindMeta} {
+		for _, value := range [][]byte{nil, {9}} {
+			put(zonePrefix(kind, st.id), value)
+			if _, err := crash(t, s).Zone(apex); !errors.Is(err, ErrCorrupt) {
+				t.Errorf("zone with %c of %v: %v", kind, value, err)
+			}
+		}
 	}
 }

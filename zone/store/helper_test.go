@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"iter"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -236,6 +238,23 @@ func crash(t testing.TB, s *Store) *Store {
 	o := s.o
 	o.Dir, o.FailCommit = dir, nil
 	return openStore(t, o)
+}
+
+type lockedBuffer struct {
+	mu struct{ sync.Mutex }
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // everyWay looks at the test zone as it is, after a crash, and after a clean

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"iter"
 	"sync"
@@ -89,31 +88,7 @@ func (z *Zone) update(change func(st *state)) {
 // and removes what is left of one that was not.
 func (z *Zone) load() error {
 	var st state
-	err := z.s.view(func(txn *badger.Txn) error {
-		v, err := get(txn, apexKey(z.apex))
-		if err != nil {
-			return err
-		}
-		if st.id, _, err = decodeZone(v); err != nil {
-			return err
-		}
-		if v, err = get(txn, zonePrefix(kindMeta, st.id)); err != nil {
-			return errors.Join(corrupt("zone without meta"), err)
-		}
-		if err := st.meta.decode(v); err != nil {
-			return err
-		}
-		if v, err = get(txn, zonePrefix(kindTrim, st.id)); err != nil {
-			return errors.Join(corrupt("zone without the journal's old end"), err)
-		}
-		if err := st.trim.decode(v); err != nil {
-			return err
-		}
-		if st.first > st.next || st.dropped > st.appended {
-			return corrupt("journal that ends before it starts")
-		}
-		return nil
-	})
+	err := z.s.view(func(txn *badger.Txn) error { return st.read(txn, z.apex) })
 	if ok, err := found(err); !ok {
 		return err
 	}
@@ -129,6 +104,33 @@ func (z *Zone) load() error {
 		return err
 	}
 	z.state.Store(&st)
+	return nil
+}
+
+// read gives badger.ErrKeyNotFound when the zone is not loaded.
+func (st *state) read(txn *badger.Txn, apex rr.Name) error {
+	v, err := get(txn, apexKey(apex))
+	if err != nil {
+		return err
+	}
+	if st.id, _, err = decodeZone(v); err != nil {
+		return err
+	}
+	if v, err = get(txn, zonePrefix(kindMeta, st.id)); err != nil {
+		return fmt.Errorf("%w: %v", corrupt("zone without meta"), err)
+	}
+	if err := st.meta.decode(v); err != nil {
+		return err
+	}
+	if v, err = get(txn, zonePrefix(kindTrim, st.id)); err != nil {
+		return fmt.Errorf("%w: %v", corrupt("zone without the journal's old end"), err)
+	}
+	if err := st.trim.decode(v); err != nil {
+		return err
+	}
+	if st.first > st.next || st.dropped > st.appended {
+		return corrupt("journal that ends before it starts")
+	}
 	return nil
 }
 
