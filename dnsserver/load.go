@@ -1,6 +1,7 @@
 package dnsserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -116,6 +117,9 @@ func (s *Server) loadZone(ctx context.Context, o ZoneOptions) (*zone.Zone, error
 	return z, nil
 }
 
+// builtIn stands for the file name of ZoneOptions.Text.
+const builtIn = "built-in"
+
 // progressEvery is how many records of a master file make a line in the log.
 const progressEvery = 1_000_000
 
@@ -140,7 +144,7 @@ func (s *Server) seed(ctx context.Context, o ZoneOptions, st *store.Zone) error 
 	if err != nil {
 		return &ZoneError{Apex: o.Apex, File: o.File, Err: err}
 	}
-	s.log.Info("zone read from its file", "op", "seed", "zone", o.Apex, "serial", serial, "file", o.File, "rrsets", len(sets))
+	s.log.Info("zone read from its file", "op", "seed", "zone", o.Apex, "serial", serial, "file", cmp.Or(o.File, builtIn), "rrsets", len(sets))
 	return nil
 }
 
@@ -153,7 +157,7 @@ func (s *Server) parse(o ZoneOptions) ([]masterfile.Owned, []masterfile.Problem)
 		}
 	}
 	if o.File == "" {
-		return masterfile.ParseProgress(strings.NewReader(o.Text), "built-in", o.Apex, progress)
+		return masterfile.ParseProgress(strings.NewReader(o.Text), builtIn, o.Apex, progress)
 	}
 	if _, err := os.Stat(o.File); err != nil {
 		return nil, []masterfile.Problem{{File: o.File, Text: fmt.Sprintf(
