@@ -206,6 +206,16 @@ func TestRootOwner(t *testing.T) {
 	}
 }
 
+// RFC 7505, section 3: a null MX has no host whose address could be added.
+func TestNullTarget(t *testing.T) {
+	b := newBench(t, map[string]string{".": ". 300 SOA ns. h. 1 2 3 4 5\n. 300 NS ns.\n. 300 A 192.0.2.1\nmx. 300 MX 0 .\nsrv. 300 SRV 0 0 0 .\n"}, Options{})
+	for _, q := range []*dns.Msg{question("mx.", dns.TypeMX), question("srv.", dns.TypeSRV)} {
+		if m := b.ask(t, q, false); len(m.Answer) != 1 || len(m.Extra) != 0 {
+			t.Errorf("%v", m)
+		}
+	}
+}
+
 // The table survives the wrap of its round counter.
 func TestForgetWraps(t *testing.T) {
 	var w writer
@@ -218,5 +228,19 @@ func TestForgetWraps(t *testing.T) {
 	w.seen.forget()
 	if off, _ := w.seen.find(w.out, 0, []byte("\x01a")); off != 0 || w.seen.round != 0 {
 		t.Errorf("found at %d in round %d", off, w.seen.round)
+	}
+}
+
+// What was dropped for want of room must not be pointed to, though its octets
+// still stand there.
+func TestNothingPointsIntoDroppedRecords(t *testing.T) {
+	var w writer
+	w.out, w.limit, w.pos = make([]byte, 512), 512, headerLen
+	if !w.name([]byte("\x01a\x03com\x00")) {
+		t.Fatal("not written")
+	}
+	w.back(headerLen)
+	if !w.name([]byte("\x03com\x00")) || string(w.out[headerLen:w.pos]) != "\x03com\x00" {
+		t.Errorf("%q", w.out[headerLen:w.pos])
 	}
 }

@@ -40,15 +40,13 @@ func (r *Responder) begin(msg, out []byte, tcp bool, reserve int, question bool,
 	}
 }
 
-// size is the largest reply that the client takes.
+// size is the largest reply that the client takes. Without OPT, and with OPT
+// that says less, it is 512 octets (RFC 1035, section 4.2.1; RFC 6891, section
+// 6.2.3).
 func (r *Responder) size(q *Request, tcp bool) int {
-	switch {
-	case tcp:
+	if tcp {
 		return maxSize
-	case !q.OPT: // RFC 1035, section 4.2.1
-		return minSize
 	}
-	// RFC 6891, section 6.2.3: less than 512 counts as 512.
 	return min(max(int(q.Size), minSize), r.maxUDP)
 }
 

@@ -26,7 +26,7 @@ func bulk() string {
 	for i := range 9 {
 		fmt.Fprintf(&z, "naptr NAPTR %d 0 \"s\" \"SIP+D2U\" \"\" _s%d\n", i, i)
 		for j := range (i*5 + 3) % 9 {
-			fmt.Fprintf(&z, "_s%d SRV 0 0 %d way-%d.of-%d\nway-%d.of-%d A 192.0.2.%d\n", i, j, j, i, j, i, j)
+			fmt.Fprintf(&z, "_s%d SRV 0 0 %d way-%d.of-%d\nway-%d.of-%d A 192.0.2.%d\n", i, j, j, i%2, j, i%2, j)
 		}
 	}
 	for i := range 12 {
@@ -86,7 +86,8 @@ func TestSizes(t *testing.T) {
 		{"in-domain glue goes before the other", question("x."+name("both"), dns.TypeA), false, 0, false, 0, 13, -1},
 		{"DS or TC", dnssec(question("x."+name("ds"), dns.TypeA), 512), false, 0, true, 0, 1, 0},
 		{"no DS without DO", question("x."+name("ds"), dns.TypeA), false, 0, false, 0, 1, -1},
-		{"compressed beyond what pointers reach", question(name("manymx"), dns.TypeMX), true, 0, false, 2500, 0, -1},
+		// Targets that are looked up are bounded: the last MX has addresses too.
+		{"compressed beyond what pointers reach", question(name("manymx"), dns.TypeMX), true, 0, false, 2500, 0, 5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			raw, v := b.respond(pack(t, c.m), c.tcp, c.reserve)

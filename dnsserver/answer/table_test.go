@@ -161,6 +161,7 @@ func TestDispatch(t *testing.T) {
 		{"AXFR of class CH", ask(hit, dns.TypeAXFR, 3), outcome{Reply, dns.RcodeRefused, true, true, 0}},
 		{"AXFR of class HS", ask(hit, dns.TypeAXFR, 4), outcome{Reply, dns.RcodeRefused, true, true, 0}},
 		{"AXFR, octets left over", ask(hit, dns.TypeAXFR, 1).add("x"), outcome{Reply, dns.RcodeFormatError, true, true, 0}},
+		{"AXFR outside, octets left over", ask(none, dns.TypeAXFR, 1).add("x"), outcome{Reply, dns.RcodeFormatError, true, true, 0}},
 		{"octets left over", ask(hit, 1, 1).add("x"), outcome{Reply, dns.RcodeFormatError, true, true, 0}},
 		{"octets left over, CH", ask("\x02id\x06server\x00", dns.TypeTXT, 3).add("x"), outcome{Reply, dns.RcodeFormatError, true, true, 0}},
 	} {
