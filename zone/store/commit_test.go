@@ -220,6 +220,7 @@ func TestLargeCommitIsWhole(t *testing.T) {
 // turn, before and after it is written. A crash there must show the old
 // content or the new one; a repair must bring the old one back.
 func TestLargeCommitAtEveryFault(t *testing.T) {
+	t.Parallel()
 	for n := 0; ; n++ {
 		after := n%2 == 1
 		s := openStore(t, testOptions(t.TempDir()))

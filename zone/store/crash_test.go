@@ -76,6 +76,7 @@ func writeUntilKilled(dir string) error {
 // TestKill9 kills a writing process at random moments and checks that all it
 // acknowledged is there, and nothing by half.
 func TestKill9(t *testing.T) {
+	t.Parallel()
 	rounds := 20
 	if testing.Short() {
 		rounds = 3

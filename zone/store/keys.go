@@ -2,7 +2,6 @@ package store
 
 import (
 	"encoding/binary"
-	"math"
 
 	"dialtone/zone/rr"
 )
@@ -138,16 +137,4 @@ func appendRRsetKey(b []byte, id uint32, apex, owner rr.Name, t uint16) []byte {
 	b = binary.BigEndian.AppendUint32(append(b, kindRRset), id)
 	b = appendOwner(b, owner.Relative(apex))
 	return binary.BigEndian.AppendUint16(b, t)
-}
-
-// after is the first key behind all that start with prefix.
-func after(prefix []byte) []byte {
-	b := append([]byte(nil), prefix...)
-	for i := len(b) - 1; i >= 0; i-- {
-		if b[i] < math.MaxUint8 {
-			b[i]++
-			return b[:i+1]
-		}
-	}
-	return nil
 }

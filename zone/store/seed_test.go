@@ -88,6 +88,7 @@ func TestSeedFailsWithItsSource(t *testing.T) {
 // TestSeedAtEveryFault fails each transaction of a Seed in turn, before and
 // after it is written, for a new zone and for one that is replaced.
 func TestSeedAtEveryFault(t *testing.T) {
+	t.Parallel()
 	for n := 0; ; n++ {
 		hits := 0
 		for _, loaded := range []bool{false, true} {
