@@ -15,8 +15,9 @@
 // and given to [answer.Responder.Respond], which answers plain queries and every error on the spot.
 // What it calls Later takes the slow path:
 //
-//   - UDP: the message is copied and handed to a bounded pool of workers, so that a flood of updates
-//     can never hold up queries. A full pool answers SERVFAIL at once.
+//   - UDP: the message is copied to the bounded queue of a worker, so that a flood of updates can never
+//     hold up queries. A client address always has the same worker, so its updates keep their order. A
+//     full queue answers SERVFAIL at once.
 //   - TCP: the connection's own goroutine goes on with it, so the updates of one connection enter the
 //     zone's queue in the order in which they were sent. Their replies leave when they are ready.
 //

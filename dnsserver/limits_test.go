@@ -411,3 +411,55 @@ func TestUpdatesOfOneClientKeepTheirOrder(t *testing.T) {
 		}
 	}
 }
+
+// RFC 9103, section 6.3.3.
+func TestTransferAboveTheLimitIsServfail(t *testing.T) {
+	o := testOptions(t)
+	o.Limits.Transfers = 1
+	var text strings.Builder
+	text.WriteString(zoneText)
+	for i := range 30000 {
+		text.WriteString("n" + itoa(i) + " IN TXT \"" + strings.Repeat("z", 200) + "\"\n")
+	}
+	o.Zones[0].Text = text.String()
+	s, stop := start(t, o)
+	stalled := dial(t, "tcp", s.Addrs()[0])
+	stalled.Conn.(*net.TCPConn).SetReadBuffer(4096)
+	write(t, stalled, new(dns.Msg).SetAxfr(apex))
+	for s.transferServer.Counters.Active.Load() == 0 {
+		addressOf(t, "udp", s.Addrs()[0], "100."+apex)
+	}
+	// The second one is refused, and its connection goes on.
+	c := dial(t, "tcp", s.Addrs()[0])
+	write(t, c, new(dns.Msg).SetAxfr(apex))
+	if m := read(t, c); m.Rcode != dns.RcodeServerFailure || len(m.Answer) > 0 {
+		t.Errorf("%v", m)
+	}
+	write(t, c, query("100."+apex, dns.TypeA))
+	if m := read(t, c); len(m.Answer) != 1 {
+		t.Errorf("%v", m)
+	}
+	stop() // cuts the stalled one: its peer reads nothing, and Shutdown does not wait for it
+	if s.transferServer.Counters.Cut.Load() != 1 {
+		t.Errorf("%d transfers cut", s.transferServer.Counters.Cut.Load())
+	}
+}
+
+func TestUpdateIsMadeAlthoughItsPeerIsGone(t *testing.T) {
+	s, _ := start(t, testOptions(t))
+	release := hold(t, s)
+	c := dial(t, "tcp", s.Addrs()[0])
+	write(t, c, insert("g."+apex+" 60 A 192.0.2.1"))
+	write(t, c, query("100."+apex, dns.TypeA))
+	read(t, c) // the update before it is in the queue
+	for _, cc := range s.tcp.list(false) {
+		cc.close()
+	}
+	release()
+	for s.Counters.Updates[dns.RcodeSuccess].Load() == 0 {
+		addressOf(t, "udp", s.Addrs()[0], "100."+apex)
+	}
+	if got := addressOf(t, "udp", s.Addrs()[0], "g."+apex); got != "192.0.2.1" {
+		t.Errorf("%q", got)
+	}
+}

@@ -113,9 +113,14 @@ func (s *Socket) Serve(h Handler) error {
 	return err
 }
 
-// Stop makes Serve return after the batch at hand. Send works until Close.
+// stopWrites bounds the wait for a network that takes nothing once Stop was called.
+const stopWrites = time.Minute
+
+// Stop makes Serve return after the batch at hand. Send works on until Close, but not for longer than
+// stopWrites.
 func (s *Socket) Stop() {
 	s.stopping.Store(true)
+	s.conn.SetWriteDeadline(time.Now().Add(stopWrites))
 	s.conn.SetReadDeadline(time.Unix(1, 0))
 }
 

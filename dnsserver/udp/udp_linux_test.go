@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -146,5 +147,47 @@ func TestServeAllocatesNothing(t *testing.T) {
 	c.round(t, burstLen)
 	if n := testing.AllocsPerRun(100, func() { c.round(t, burstLen) }); n >= 1 {
 		t.Errorf("%v allocations for %d datagrams", n, burstLen)
+	}
+}
+
+// The wait for a full send buffer happens inside the read callback. Loopback never fills the buffer, so
+// the step is taken directly.
+func TestWaitingToSendInsideTheReadCallback(t *testing.T) {
+	s, err := Listen(context.Background(), netip.MustParseAddrPort("127.0.0.1:0"), Options{OutSize: 512})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	b, err := newBatch(s, quiet{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.free()
+	c := dial(t, s.Addr())
+	c.Write([]byte("twelve octets"))
+	err = s.raw.Read(func(fd uintptr) bool {
+		n, errno := recvmmsg(fd, &b.inHdr)
+		if errno == unix.EAGAIN {
+			return false
+		}
+		b.address(0, 0)
+		b.outVec[0].SetLen(copy(b.out, b.in[:12]))
+		b.replies = n
+		if !b.waitWritable() || b.first != 1 {
+			t.Errorf("%d of %d replies sent", b.first, n)
+		}
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 64)
+	if n, err := c.Read(buf); err != nil || string(buf[:n]) != "twelve octet" {
+		t.Errorf("%q, %v", buf[:n], err)
+	}
+	s.conn.SetWriteDeadline(time.Unix(1, 0))
+	b.first = 0
+	if b.waitWritable() || s.SendErrors.Load() != 1 {
+		t.Errorf("a closing socket was waited for; %d errors counted", s.SendErrors.Load())
 	}
 }
