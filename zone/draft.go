@@ -29,8 +29,8 @@ type Draft struct {
 }
 
 type draftNode struct {
-	key    string    // owner relative to the apex, lower-case
-	owner  rr.Name   // in the case as entered
+	key    string     // owner relative to the apex, lower-case
+	owner  rr.Name    // in the case as entered
 	before []rr.RRset // in the version that is served
 	now    []rr.RRset
 	seen   bool // in undo of this op

@@ -20,7 +20,7 @@ type Zones struct {
 }
 
 type zoneSet struct {
-	byApex           map[string]*Zone // lower-case wire form
+	byApex          map[string]*Zone // lower-case wire form
 	fewest, deepest int              // labels of the apexes
 }
 

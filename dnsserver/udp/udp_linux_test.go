@@ -191,3 +191,16 @@ func TestWaitingToSendInsideTheReadCallback(t *testing.T) {
 		t.Errorf("a closing socket was waited for; %d errors counted", s.SendErrors.Load())
 	}
 }
+
+func TestSharedAddress(t *testing.T) {
+	a := start(t, "127.0.0.1:0", &echo{}, Options{OutSize: 512, Shared: true})
+	start(t, a.Addr().String(), &echo{}, Options{OutSize: 512, Shared: true})
+	buf := make([]byte, 16)
+	for range 32 { // client ports, so that both sockets get some
+		c := dial(t, a.Addr())
+		c.Write([]byte("x"))
+		if _, err := c.Read(buf); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

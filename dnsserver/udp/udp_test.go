@@ -157,22 +157,6 @@ func (tooLong) Datagram(d *Datagram) int {
 	return copy(d.Out, d.Msg)
 }
 
-func TestSharedAddress(t *testing.T) {
-	if !CanShare {
-		t.Skip("sockets cannot share an address here")
-	}
-	a := start(t, "127.0.0.1:0", &echo{}, Options{OutSize: 512, Shared: true})
-	start(t, a.Addr().String(), &echo{}, Options{OutSize: 512, Shared: true})
-	buf := make([]byte, 16)
-	for range 32 { // client ports, so that both sockets get some
-		c := dial(t, a.Addr())
-		c.Write([]byte("x"))
-		if _, err := c.Read(buf); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 func TestAddressInUse(t *testing.T) {
 	a := start(t, "127.0.0.1:0", &echo{}, Options{OutSize: 512})
 	if s, err := Listen(context.Background(), a.Addr(), Options{OutSize: 512}); err == nil {
