@@ -80,7 +80,7 @@ zones:
 	}
 	t.Logf("5,000 updates sent after %v", time.Since(begin))
 	for _, s := range []*peertest.Server{bind, nsd, knot} {
-		peertest.Converged(t, time.Minute, phones, primary, s)
+		peertest.Converged(t, time.Minute, phones, primary, s, peertest.View{})
 		t.Logf("%s has them after %v", s.Name, time.Since(begin))
 	}
 	if _, err := os.Stat(filepath.Join(bind.Dir, "zone.db.jnl")); err != nil {

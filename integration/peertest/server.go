@@ -149,3 +149,11 @@ func DialtoneDefault(t testing.TB, dir, zone string, port int) *Server {
 	s.launch(t)
 	return s
 }
+
+// Refuses starts a server that is expected to end at once, and gives what it printed and its exit code.
+func (s *Server) Refuses(t testing.TB) (log string, code int) {
+	t.Helper()
+	p := Start(t, filepath.Base(s.argv[0]), s.Dir, s.argv...)
+	code = p.Wait(t)
+	return p.Log(), code
+}
