@@ -77,10 +77,7 @@ func writeUntilKilled(dir string) error {
 // acknowledged is there, and nothing by half.
 func TestKill9(t *testing.T) {
 	t.Parallel()
-	rounds := 20
-	if testing.Short() {
-		rounds = 3
-	}
+	const rounds = 20
 	dir := t.TempDir()
 	acked := uint32(0)
 	total := 0

@@ -1,0 +1,55 @@
+# What can be done here: make help
+SHELL := /bin/bash
+GO ?= go
+STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@2026.2.2
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+PACKAGES := gcc libc6-dev bind9 bind9-dnsutils nsd knot knot-dnsutils ldnsutils
+FUZZTIME ?= 10s
+
+.PHONY: help build demo setup test unit check cross fuzz bench clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+build: bin/dialtone ## the program, as bin/dialtone
+
+bin/dialtone: $(shell git ls-files '*.go' '*.yaml' '*.zone' go.mod go.sum)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/dialtone
+
+demo: build ## serve the built-in default, register a number, look it up
+	@.ci/setup bind9-dnsutils
+	@.ci/demo bin/dialtone
+
+setup: ## install the clients and peers that the tests need (Debian)
+	@.ci/setup $(PACKAGES)
+
+test: setup ## install what is missing, then every test, with the race detector
+	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) test -race -timeout 9m ./...
+
+unit: ## the tests that need no peers
+	$(GO) test -race $$($(GO) list ./... | grep -v /integration)
+
+check: ## gofmt, vet, staticcheck, cross builds
+	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(MAKE) cross
+
+cross: ## build for darwin, and vet the portable UDP loop
+	GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/dialtone
+	GOOS=darwin GOARCH=arm64 $(GO) vet ./...
+	$(GO) vet -tags portable ./dnsserver/...
+
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	@set -e; for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p | tail -2; \
+	  done; done
+
+bench: ## Go benchmarks of the hot paths
+	$(GO) test -run '^$$' -bench . -benchmem ./zone/... ./update/... ./dnsserver/...
+
+clean: ## remove what was built
+	rm -rf bin
