@@ -1,7 +1,7 @@
 # What can be done here: make help
 SHELL := /bin/bash
 GO ?= go
-STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@2026.2.2
+STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 PACKAGES := gcc libc6-dev bind9 bind9-dnsutils nsd knot knot-dnsutils ldnsutils
 FUZZTIME ?= 10s

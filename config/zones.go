@@ -51,7 +51,7 @@ func (c *checker) notify(path string, items []any) (targets []Target) {
 	for i, item := range items {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		var t Target
-		text, ok := item.(string)
+		text, _ := item.(string)
 		if m, isMap := item.(map[string]any); isMap {
 			text, _ = m["address"].(string)
 			if key, _ := m["key"].(string); key != "" {
@@ -59,9 +59,11 @@ func (c *checker) notify(path string, items []any) (targets []Target) {
 			}
 			at += ".address"
 		}
-		if t.Addr, ok = c.addrPort(at, text); !ok {
+		addr, ok := c.addrPort(at, text)
+		if !ok {
 			continue
 		}
+		t.Addr = addr
 		switch a := t.Addr.Addr(); {
 		case t.Addr.Port() == 0:
 			c.fault(at, "port 0 cannot be sent to: write the secondary's port, which is 53 as a rule")

@@ -242,7 +242,7 @@ var edges = []edge{
 		want:    "NOERROR +[q 60 in loc 52 14 5.000 n 00 08 50.000 e 10m 1m 10000m 10m]"},
 	{name: "NULL", rfc: "RFC 3597, section 5",
 		updates: [][]string{{"q 60 IN NULL hex:01"}},
-		want:    "NOERROR +[;q 60 in null ]"},
+		want:    "NOERROR +[;q 60 in null \x01]"},
 	{name: "NULL without data", rfc: "RFC 1035, section 3.3.10",
 		why:     "Knot cannot parse it",
 		updates: [][]string{{"q 60 IN NULL"}},

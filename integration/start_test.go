@@ -117,9 +117,7 @@ func TestWildcardListenAnswersFromTheAskedAddress(t *testing.T) {
 	if _, err := os.Stat("/proc/net/if_inet6"); err == nil {
 		hosts = append(hosts, "::1")
 	}
-	for _, a := range interfaceAddresses(t) {
-		hosts = append(hosts, a)
-	}
+	hosts = append(hosts, interfaceAddresses(t)...)
 	for _, host := range hosts {
 		for _, network := range []string{"udp", "tcp"} {
 			client := peertest.NewClient(net.JoinHostPort(host, fmt.Sprint(server.Port)), network, nil)

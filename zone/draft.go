@@ -25,7 +25,6 @@ type Draft struct {
 	octets  int                   // of rdata and owners set in this batch, roughly
 	fault   error                 // what an op did wrong to the draft
 	path    table.Path
-	body    []byte
 }
 
 type draftNode struct {

@@ -60,18 +60,15 @@ func (q *QName) Suffix(n int) []byte { return q.Wire[q.Off[q.Labels-n]:q.Len] }
 // version is one state of a zone. Readers get all they need by loading the
 // pointer to it once.
 type version struct {
-	number  uint64 // of publications
-	serial  uint32
-	negTTL  uint32
-	apex    Node
-	soa     Set
-	wild    bool // some name's first label is an asterisk
-	names   int
-	octets  int64
-	history *historyInfo
+	number uint64 // of publications
+	serial uint32
+	negTTL uint32
+	apex   Node
+	soa    Set
+	wild   bool // some name's first label is an asterisk
+	names  int
+	octets int64
 }
-
-type historyInfo struct{}
 
 // View is one version of a zone, for use within one Begin..End of a Reader.
 type View struct {

@@ -57,7 +57,8 @@ type Socket struct {
 	outSize  int
 	buffer   int
 	stopping atomic.Bool
-	platform // what only one kind of kernel needs
+	//lint:ignore U1000 only one kind of kernel needs something
+	platform
 
 	// SendErrors counts the replies that the kernel refused to send.
 	SendErrors atomic.Uint64

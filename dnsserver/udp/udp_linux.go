@@ -29,6 +29,7 @@ const (
 	controlLen = unix.SizeofCmsghdr + 24
 )
 
+//lint:ignore U1000 see Socket
 type platform struct{}
 
 // mmsghdr is the kernel's struct mmsghdr, which x/sys/unix does not have.
@@ -54,7 +55,6 @@ type batch struct {
 	in      []byte // mapped, so that what is never filled is neither resident nor counted by the garbage collector
 	out     []byte
 	stride  int // of out
-	waitErr error
 	first   int // of the replies not sent yet
 	turn    int // datagrams since others were let run
 	replies int
