@@ -1,0 +1,136 @@
+package integration
+
+import (
+	"go/ast"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// modules lists the packages that may import a module of others, tests included. A module that is not here may not be imported
+// at all: a dependency is a decision.
+var modules = map[string]string{
+	"github.com/dchest/siphash":           "dnsserver/answer",
+	"github.com/dgraph-io/badger/v4":      "zone/store",
+	"github.com/go-viper/mapstructure/v2": "config",
+	"github.com/miekg/dns": "cmd/dialtone config dnsserver dnsserver/answer dnsserver/transfer integration integration/peertest" +
+		" update update/acl update/tsig zone zone/masterfile zone/rr zone/zonetest",
+	"github.com/prometheus/client_golang": "dnsserver",
+	"github.com/rogpeppe/go-internal":     "cmd/dialtone",
+	"github.com/spf13/cobra":              "cmd/dialtone",
+	"github.com/spf13/viper":              "config",
+	"go.yaml.in/yaml/v3":                  "config",
+	"golang.org/x/net":                    "dnsserver dnsserver/udp",
+	"golang.org/x/sys":                    "dnsserver/udp",
+	"golang.org/x/tools/txtar":            "dnsserver/answer update",
+}
+
+// without lists what a room does without, tests excepted: zones and updates know no sockets, an update is evaluated without
+// disk and clock.
+var without = map[string]string{
+	"dnsserver/answer":   "os",
+	"dnsserver/transfer": "os",
+	"update":             "net net/http os time",
+	"update/acl":         "net net/http os time",
+	"update/tsig":        "net net/http os",
+	"zone":               "net net/http os",
+	"zone/masterfile":    "net net/http",
+	"zone/rr":            "net net/http os time",
+	"zone/store":         "net net/http",
+	"zone/table":         "net net/http os time",
+}
+
+func TestDependenciesHaveOneHome(t *testing.T) {
+	for _, s := range sources(t) {
+		for _, spec := range s.file.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, _, _ := strings.Cut(name, "/")
+			switch {
+			case first == "dialtone":
+			case strings.Contains(first, "."):
+				if rooms := roomsOf(name); !slices.Contains(strings.Fields(rooms), s.dir) {
+					t.Errorf("%s: %s is for %q", s.at(spec.Pos()), name, rooms)
+				}
+			case !s.isTest() && slices.Contains(strings.Fields(without[s.dir]), name):
+				t.Errorf("%s: %s does without %s", s.at(spec.Pos()), s.dir, name)
+			}
+		}
+	}
+}
+
+func roomsOf(name string) string {
+	for module, rooms := range modules {
+		if name == module || strings.HasPrefix(name, module+"/") {
+			return rooms
+		}
+	}
+	return "nobody"
+}
+
+// sharedWords are the functions of sync/atomic that work on plain variables. The types of that package make mixed access
+// impossible. zone/table is excepted: its slots are words in a slice, read by the million.
+var sharedWords = regexp.MustCompile(`^(Add|And|Or|Load|Store|Swap|CompareAndSwap)(Int32|Int64|Uint32|Uint64|Uintptr|Pointer)$`)
+
+func TestAtomicsAreTypedAndOnlyTheCommandExits(t *testing.T) {
+	for _, s := range sources(t) {
+		inMain := slices.ContainsFunc(s.file.Decls, func(d ast.Decl) bool {
+			f, ok := d.(*ast.FuncDecl)
+			return ok && f.Name.Name == "TestMain"
+		})
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			on, _ := sel.X.(*ast.Ident)
+			switch {
+			case on == nil:
+			case on.Name == "atomic" && sharedWords.MatchString(sel.Sel.Name) && s.dir != "zone/table":
+				t.Errorf("%s: atomic.%s on a plain variable", s.at(n.Pos()), sel.Sel.Name)
+			case on.Name == "os" && sel.Sel.Name == "Exit" && s.dir != "cmd/dialtone" && !inMain:
+				t.Errorf("%s: only the command ends the program", s.at(n.Pos()))
+			}
+			return true
+		})
+	}
+}
+
+// TestEveryTestCanFail wants each test to report by its testing.T somewhere, or to hand it to what does.
+func TestEveryTestCanFail(t *testing.T) {
+	for _, s := range sources(t) {
+		for _, d := range s.file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || !s.isTest() || f.Recv != nil || !strings.HasPrefix(f.Name.Name, "Test") || f.Name.Name == "TestMain" {
+				continue
+			}
+			if params := f.Type.Params.List; len(params) == 1 && len(params[0].Names) == 1 && !reports(f, params[0].Names[0].Name) {
+				t.Errorf("%s: %s cannot fail", s.at(f.Pos()), f.Name.Name)
+			}
+		}
+	}
+}
+
+func reports(f *ast.FuncDecl, param string) (found bool) {
+	ast.Inspect(f.Body, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		if sel, ok := call.Fun.(*ast.SelectorExpr); ok {
+			on, _ := sel.X.(*ast.Ident)
+			found = found || on != nil && len(on.Name) <= 2 &&
+				slices.Contains([]string{"Error", "Errorf", "Fatal", "Fatalf", "Fail", "FailNow"}, sel.Sel.Name)
+		}
+		for _, a := range call.Args {
+			id, ok := a.(*ast.Ident)
+			found = found || ok && id.Name == param
+		}
+		return true
+	})
+	return found
+}
