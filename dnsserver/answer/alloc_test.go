@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -14,6 +15,7 @@ func paths() map[string]*dns.Msg {
 		"hit":        question("5551234.phones.example.", dns.TypeA),
 		"hit/OPT":    withOPT(question("5551234.phones.example.", dns.TypeA), 1232),
 		"hit/NSID":   withOPT(question("5551234.phones.example.", dns.TypeA), 1232, &dns.EDNS0_NSID{Code: dns.EDNS0NSID}),
+		"hit/COOKIE": withOPT(question("5551234.phones.example.", dns.TypeA), 1232, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: strings.Repeat("01", 24)}),
 		"nodata":     question("5551234.phones.example.", dns.TypePTR),
 		"nxdomain":   question("5559999.phones.example.", dns.TypeA),
 		"ent":        question("_udp.5551234.phones.example.", dns.TypeA),

@@ -14,8 +14,11 @@
 // Listeners of package dnsserver call it, each goroutine with a Scratch of
 // its own, inside Begin and End of a zone.Reader.
 //
-// Limitations: DNS cookies are not implemented, so a COOKIE option is an
-// unknown one. Rdata of records that a query has no use for is not looked
+// Cookies are never asked for: a query is answered the same whatever server
+// cookie it has, and Request.CookieValid tells later parts of the server
+// whether the client's address is proven.
+//
+// Limitations: Rdata of records that a query has no use for is not looked
 // into. RRSIG, NSEC and NSEC3 are plain data: they are answered when they are
 // asked for and never added.
 package answer

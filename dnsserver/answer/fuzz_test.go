@@ -3,6 +3,7 @@ package answer
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"path/filepath"
 	"testing"
 
@@ -116,6 +117,40 @@ func checkOnce(t testing.TB, m *dns.Msg) {
 	}
 }
 
+// checkCookie: the reply has a cookie, made for the client's, exactly if the
+// request has one that is well-formed and there is room for it.
+func checkCookie(t testing.TB, msg, reply []byte, limit int) {
+	t.Helper()
+	in := new(dns.Msg)
+	if in.Unpack(msg) != nil || !known(msg) || !rootOPT(in) {
+		return
+	}
+	asked := ""
+	for _, r := range in.Extra {
+		o, ok := r.(*dns.OPT)
+		if !ok {
+			continue
+		}
+		for _, option := range o.Option {
+			if c, ok := option.(*dns.EDNS0_COOKIE); ok {
+				asked = c.Cookie
+				break
+			}
+		}
+		break // the first OPT is the one that counts
+	}
+	room := limit - headerLen - optLen - optionLen - cookieLen
+	if binary.BigEndian.Uint16(reply[4:]) == 1 {
+		room -= nameLen(reply[headerLen:]) + 4
+	}
+	n := len(asked) / 2
+	want := (n == clientCookieLen || n >= minCookieLen && n <= maxCookieLen) && room >= 0
+	got := cookieOf(t, reply)
+	if want != (got != nil) || want && hex.EncodeToString(got[:clientCookieLen]) != asked[:2*clientCookieLen] {
+		t.Errorf("asked with cookie %q, answered with %x, room %d", asked, got, room)
+	}
+}
+
 // FuzzRespond: whatever it answers unpacks with miekg/dns and obeys the rules.
 func FuzzRespond(f *testing.F) {
 	files, _ := filepath.Glob("testdata/scenario/*.txtar")
@@ -125,12 +160,15 @@ func FuzzRespond(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		benches = append(benches, newBench(f, zonesOf(a), Options{ServerID: "ns1", Version: "dialtone 1"}))
+		benches = append(benches, newBench(f, zonesOf(a), Options{ServerID: "ns1", Version: "dialtone 1", CookieSecrets: [][16]byte{{1}}}))
 		seedQuestions(f, a, uint8(i))
 	}
 	f.Add(pack(f, updateMessage()), uint8(0), false, uint16(0))
 	f.Add(newRaw(0, 1, 0, 0, 2).question(hit, 1, 1).opt(0x18000, "\x00\x03\x00\x00").opt(0, "").b, uint8(0), false, uint16(0))
 	f.Add(newRaw(0, 1, 1, 0, 1).question(hit, 1, 1).record("\xc0\x0c", 1, 1, 0, "1234").record("\x01k\x00", dns.TypeTSIG, 255, 0, tsigData).b, uint8(1), true, uint16(99))
+	f.Add(newRaw(0, 0, 0, 0, 1).cookie(make([]byte, 24)).b, uint8(0), false, uint16(0))
+	f.Add(newRaw(0, 1, 0, 0, 1).question(hit, 1, 1).opt(0, "\x00\x03\x00\x00"+cookieOption(make([]byte, 8))+cookieOption(make([]byte, 9))).b, uint8(0), false, uint16(399))
+	f.Add(newRaw(5, 1, 0, 0, 1).question(hit, dns.TypeSOA, 1).cookie(make([]byte, 40)).b, uint8(0), false, uint16(0))
 	f.Fuzz(func(t *testing.T, msg []byte, zones uint8, tcp bool, reserve uint16) {
 		b, keep := benches[int(zones)%len(benches)], int(reserve%400)
 		reply, v := b.respond(msg, tcp, keep)
@@ -142,9 +180,11 @@ func FuzzRespond(f *testing.F) {
 				t.Errorf("%d octets of %d", len(reply), limit)
 			}
 			checkReply(t, msg, reply)
+			checkCookie(t, msg, reply, b.limit(tcp)-keep)
 		case v == Later:
 			reply := b.out[:b.Error(msg, b.out[:], tcp, keep, dns.RcodeRefused, &EDE{EDEProhibited, "no"}, &b.s)]
 			checkReply(t, msg, reply)
+			checkCookie(t, msg, reply, b.limit(tcp)-keep)
 			reply = b.out[:b.UpdateReply(msg, b.out[:], tcp, keep, dns.RcodeSuccess, nil, &b.s)]
 			checkReply(t, msg, reply)
 		}

@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -40,13 +41,19 @@ func newBench(t testing.TB, texts map[string]string, o Options) *bench {
 	t.Helper()
 	o.Zones = zonetest.Zones(t, texts)
 	b := &bench{Responder: New(o), reader: zone.NewReader()}
+	b.s.Client = client(netip.MustParseAddr("198.51.100.100"))
 	t.Cleanup(b.reader.Close)
 	return b
 }
 
 func newPhones(t testing.TB) *bench {
-	return newBench(t, map[string]string{"phones.example.": phones}, Options{ServerID: "ns1", Version: "dialtone 1"})
+	return newBench(t, map[string]string{"phones.example.": phones}, Options{ServerID: "ns1", Version: "dialtone 1", CookieSecrets: [][16]byte{{1: 2}}})
 }
+
+// client is an address that asks.
+type client netip.Addr
+
+func (c client) Addr() netip.Addr { return netip.Addr(c) }
 
 func (b *bench) respond(msg []byte, tcp bool, reserve int) ([]byte, Verdict) {
 	b.reader.Begin()

@@ -20,7 +20,9 @@ func (r *Responder) query(msg []byte, tcp bool, s *Scratch) (int, Verdict) {
 	q := &s.Request
 	transfer := q.QType == dns.TypeAXFR || q.QType == dns.TypeIXFR
 	switch {
-	case q.QuestionEnd == 0: // RFC 9619, section 4; RFC 7873, section 5.4
+	case q.Cookie != nil && msg[4] == 0 && msg[5] == 0: // RFC 7873, section 5.4
+		return r.probe(msg, tcp, s)
+	case q.QuestionEnd == 0: // RFC 9619, section 4
 		return r.done(msg, dns.RcodeFormatError, s)
 	case q.QType == typeNXNAME: // RFC 9824, section 3.5
 		return r.refuse(msg, dns.RcodeFormatError, EDE{EDEInvalidQueryType, "NXNAME is no type to ask for"}, s)

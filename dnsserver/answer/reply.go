@@ -12,7 +12,8 @@ const (
 	optionLen = 4
 )
 
-// maxEDEText keeps an error reply below 512 octets whatever its question.
+// maxEDEText keeps an error reply below 512 octets whatever its question, and
+// one with a cookie unless the question's name has more than 251 octets.
 const maxEDEText = 200
 
 // begin starts a reply: room for header and OPT, and the question.
@@ -63,6 +64,7 @@ func (r *Responder) options(s *Scratch) (octets int) {
 		octets += optionLen + data
 		return true
 	}
+	f.cookie = want(q.Cookie != nil, cookieLen)
 	f.nsid = want(q.NSID && r.serverID != "", len(r.serverID))
 	f.expire = want(q.Expire && q.QType == dns.TypeSOA, 4)
 	f.keepAlive = want(q.KeepAlive && r.keepAlive > 0, 2)
@@ -145,6 +147,12 @@ func (r *Responder) writeOPT(rcode uint16, s *Scratch) {
 		b[7] = 0x80
 	}
 	w.pos += optLen
+	if s.flags.cookie {
+		w.u16(optCookie)
+		w.u16(cookieLen)
+		r.cookies.put(w.out[w.pos:w.pos+cookieLen], s.Request.Cookie, s.Client.Addr())
+		w.pos += cookieLen
+	}
 	if s.flags.nsid {
 		w.u16(optNSID)
 		w.u16(uint16(len(r.serverID)))

@@ -19,6 +19,7 @@ const (
 const (
 	optNSID      = 3
 	optExpire    = 9
+	optCookie    = 10
 	optKeepAlive = 11
 	optEDE       = 15
 )
@@ -37,6 +38,8 @@ type Request struct {
 	NSID        bool   // RFC 5001
 	Expire      bool   // RFC 7314
 	KeepAlive   bool   // RFC 7828, TCP only
+	Cookie      []byte // data of COOKIE, 8 or 16 to 40 octets; nil when there is none, or cookies are off
+	CookieValid bool   // the server cookie in it is one of ours, so the address of the client is no forgery
 	Trailing    bool   // octets are left over behind the counted records
 
 	version uint8  // of EDNS
@@ -47,17 +50,22 @@ type Request struct {
 
 // read walks the whole message. It gives the RCODE that the form of the
 // message asks for, whatever its opcode; the order of the tests is the order
-// in which they decide.
-func (q *Request) read(msg []byte, tcp bool) uint16 {
+// in which they decide. cookies tells whether COOKIE is an option that we know.
+func (q *Request) read(msg []byte, tcp, cookies bool) uint16 {
 	q.reset(msg)
+	walked := q.walk(msg)
+	// Whatever else is wrong, the reply to a cookie has a cookie (RFC 7873,
+	// section 5.2).
+	sound := len(q.options) == 0 || q.readOptions(tcp, cookies)
 	switch {
-	case !q.walk(msg):
+	case !walked:
 		return dns.RcodeFormatError
 	case q.opts > 1: // RFC 6891, section 6.1.1
 		return dns.RcodeFormatError
 	case q.version > 0: // RFC 6891, section 6.1.3
+		q.NSID, q.Expire, q.KeepAlive = false, false, false
 		return dns.RcodeBadVers
-	case len(q.options) > 0 && !q.readOptions(tcp): // RFC 6891, section 7
+	case !sound: // RFC 6891, section 7
 		return dns.RcodeFormatError
 	case q.badTSIG, q.TSIG != 0 && q.Trailing: // RFC 8945, section 5.2
 		return dns.RcodeFormatError
@@ -70,6 +78,7 @@ func (q *Request) reset(msg []byte) {
 	q.QType, q.QClass, q.QuestionEnd, q.TSIG = 0, 0, 0, 0
 	q.OPT, q.DO, q.Size = false, false, 0
 	q.NSID, q.Expire, q.KeepAlive, q.Trailing, q.badTSIG = false, false, false, false, false
+	q.Cookie, q.CookieValid = nil, false
 	q.version, q.opts, q.options = 0, 0, nil
 }
 
@@ -168,7 +177,8 @@ func skipName(msg []byte, off int) int {
 }
 
 // readOptions reads the options of OPT; false when they are malformed.
-func (q *Request) readOptions(tcp bool) bool {
+func (q *Request) readOptions(tcp, cookies bool) (sound bool) {
+	sound = true
 	for b := q.options; len(b) > 0; {
 		if len(b) < 4 {
 			return false
@@ -177,21 +187,28 @@ func (q *Request) readOptions(tcp bool) bool {
 		if b = b[4:]; n > len(b) {
 			return false
 		}
+		data := b[:n]
 		b = b[n:]
 		switch code {
 		case optNSID: // RFC 5001, section 2.1: a payload is ignored
 			q.NSID = true
 		case optExpire: // RFC 7314, section 2
-			if n != 0 {
-				return false
-			}
+			sound = sound && n == 0
 			q.Expire = true
-		case optKeepAlive: // RFC 7828, sections 3.2.1 and 3.3.2
-			if tcp && n != 0 {
-				return false
+		case optCookie:
+			if cookies {
+				// RFC 7873, section 5.2: the first one counts.
+				cookies = false
+				if n != clientCookieLen && (n < minCookieLen || n > maxCookieLen) {
+					sound = false // RFC 7873, section 5.2.2
+					continue
+				}
+				q.Cookie = data
 			}
+		case optKeepAlive: // RFC 7828, sections 3.2.1 and 3.3.2
+			sound = sound && (!tcp || n == 0)
 			q.KeepAlive = tcp
 		}
 	}
-	return true
+	return sound
 }

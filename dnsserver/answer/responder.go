@@ -20,16 +20,20 @@ type Options struct {
 	Version  string        // version.bind and version.server; not answered when empty
 	MaxUDP   int           // largest UDP reply in octets, at least 512 (1232)
 	TCPIdle  time.Duration // what clients are told that ask by edns-tcp-keepalive; 0: not answered
+	// CookieSecrets are the keys of server cookies (RFC 9018): the first makes
+	// them, all verify. None: COOKIE is an unknown option.
+	CookieSecrets [][16]byte
 }
 
-// Responder answers messages. It is immutable and may be used by any number
-// of goroutines.
+// Responder answers messages. But for its clock it is immutable, and it may be
+// used by any number of goroutines.
 type Responder struct {
 	zones     *zone.Zones
 	serverID  string
 	version   string
 	maxUDP    int
 	keepAlive uint16 // units of 100 ms, RFC 7828, section 3.1
+	cookies   cookies
 }
 
 // New makes a Responder.
@@ -40,6 +44,8 @@ func New(o Options) *Responder {
 	}
 	r.maxUDP = min(max(r.maxUDP, minSize), maxSize)
 	r.keepAlive = uint16(min(max(o.TCPIdle/(100*time.Millisecond), 0), 65535))
+	r.cookies.secrets = newSecrets(o.CookieSecrets)
+	r.SetTime(time.Now())
 	return r
 }
 
@@ -83,6 +89,10 @@ const (
 
 // Scratch is the working memory of one goroutine; its zero value is ready.
 type Scratch struct {
+	// Client is who sent the message that the next call is about, set by the
+	// caller. Without one there are no cookies.
+	Client Client
+
 	// Request is what the last call read of its message.
 	Request Request
 
@@ -93,7 +103,7 @@ type Scratch struct {
 }
 
 // flags are about one reply.
-type flags struct{ nsid, expire, hasExpire, keepAlive bool }
+type flags struct{ cookie, nsid, expire, hasExpire, keepAlive bool }
 
 // Respond answers msg into out, which must not overlap msg, and gives the
 // reply's length. A UDP reply is never longer than what the client takes and
@@ -114,7 +124,7 @@ func (r *Responder) Respond(msg, out []byte, tcp bool, reserve int, s *Scratch) 
 	if !known(msg) {
 		return r.headerOnly(msg, out, s), Reply
 	}
-	if rcode := q.read(msg, tcp); rcode != dns.RcodeSuccess {
+	if rcode := r.read(msg, tcp, s); rcode != dns.RcodeSuccess {
 		r.begin(msg, out, tcp, reserve, q.Opcode != dns.OpcodeUpdate, s)
 		return r.done(msg, rcode, s)
 	}
@@ -148,7 +158,7 @@ func (r *Responder) bare(msg, out []byte, tcp bool, reserve int, question bool, 
 		return r.headerOnly(msg, out, s)
 	}
 	// What does not parse is left out of the reply; the RCODE is the caller's.
-	s.Request.read(msg, tcp)
+	r.read(msg, tcp, s)
 	r.begin(msg, out, tcp, reserve, question && s.Request.Opcode != dns.OpcodeUpdate, s)
 	if ede == nil {
 		return r.finish(msg, rcode, s)
