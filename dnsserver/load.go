@@ -48,20 +48,19 @@ func (s *Server) loadZones(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
+	var all []*zone.Zone
 	for i, o := range s.opts.Zones {
 		z := opened[i]
 		if z == nil {
 			continue
 		}
+		all = append(all, z)
 		// Kept even if another one failed: it is to be closed.
 		s.byApex[o.Apex.Lower()] = &servedZone{o: o, z: z, limits: update.Limits{
 			MaxTTL: o.MaxTTL, MaxRecordsPerRRset: s.opts.Limits.RRsetRecords,
 		}}
-		if err := s.zones.Add(z); err != nil {
-			faults[i] = &ZoneError{Apex: o.Apex, Err: err}
-		}
 	}
-	if err := errors.Join(faults...); err != nil {
+	if err := errors.Join(append(faults, s.zones.Add(all...))...); err != nil {
 		return err
 	}
 	return s.noteUnserved()
@@ -98,14 +97,17 @@ func (s *Server) loadZone(ctx context.Context, o ZoneOptions) (*zone.Zone, error
 	if err != nil {
 		return nil, &ZoneError{Apex: o.Apex, Err: err}
 	}
-	_, loaded, err := st.Meta()
+	meta, loaded, err := st.Meta()
 	if err != nil {
 		return nil, &ZoneError{Apex: o.Apex, Err: err}
 	}
-	if !loaded {
+	switch {
+	case !loaded:
 		if err := s.seed(ctx, o, st); err != nil {
 			return nil, err
 		}
+	case o.File != "":
+		s.log.Info("zone read from the data directory; its file is not read again", "op", "start", "zone", o.Apex, "serial", meta.Serial, "file", o.File)
 	}
 	z, err := zone.Open(ctx, zone.Options{
 		Apex: o.Apex, Store: st, JournalMaxAge: o.JournalMaxAge, JournalMaxSize: o.JournalMaxSize,

@@ -129,7 +129,7 @@ func TestServeWithoutConfigurationDoesWhatItsMessageSays(t *testing.T) {
 			t.Errorf("the start message lacks %q:\n%s", want, text)
 		}
 	}
-	add := regexp.MustCompile(`printf 'server (\S+) (\d+)\\nzone (\S+)\\nupdate add (.*)\\nsend\\n' \| nsupdate`).FindStringSubmatch(text)
+	add := regexp.MustCompile(`printf 'server (\S+) (\d+)\\nzone (\S+)\\nupdate delete \S+ A\\nupdate add (.*)\\nsend\\n' \| nsupdate`).FindStringSubmatch(text)
 	dig := regexp.MustCompile(`dig @(\S+) -p (\d+) (\S+) A \+short`).FindStringSubmatch(text)
 	if add == nil || dig == nil {
 		t.Fatalf("no lines to try:\n%s", text)
@@ -210,7 +210,7 @@ limits: {update_queue: 1, batch_ops: 2, rrset_records: 3, slow_queue: 4, tcp_con
 		t.Fatal(err)
 	}
 	o.Logger, o.Now = nil, nil
-	wantSet(t, "Options", o, "Logger", "Now")
+	wantSet(t, "Options", o, "Logger", "Now", "failCommit")
 	wantSet(t, "Limits", o.Limits)
 	wantSet(t, "ZoneOptions", o.Zones[0], "Text")
 	wantSet(t, "NotifyTarget", o.Zones[0].Notify[0])

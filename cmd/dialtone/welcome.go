@@ -29,7 +29,7 @@ This is the built-in default, for trying out. For everything else: dialtone serv
   TTLs      an update's TTLs are capped at %[4]d s
 
 Register a number:
-  printf 'server %[5]s %[6]d\nzone %[1]s\nupdate add %[7]s 60 A 192.0.2.17\nsend\n' | nsupdate
+  printf 'server %[5]s %[6]d\nzone %[1]s\nupdate delete %[7]s A\nupdate add %[7]s 60 A 192.0.2.17\nsend\n' | nsupdate
 
 Look it up:
   dig @%[5]s -p %[6]d %[7]s A +short

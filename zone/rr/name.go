@@ -3,6 +3,7 @@ package rr
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -67,6 +68,9 @@ func (n Name) String() string {
 	}
 	return s
 }
+
+// LogValue makes log lines show the presentation format.
+func (n Name) LogValue() slog.Value { return slog.StringValue(n.String()) }
 
 // Valid tells whether n is well-formed: labels of 1 to 63 octets, closed by
 // the root label, at most 255 octets.
