@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -19,6 +20,8 @@ func (c *checker) config(r *raw) {
 	if c.conf.ServerID = r.ServerID; len(r.ServerID) > 255 {
 		c.fault("server_id", "it has %d octets: a character string of DNS has at most 255", len(r.ServerID))
 	}
+	c.cookies(r.Cookies)
+	c.cookieSecrets(r.Secrets)
 	c.keys(r.Keys)
 	c.zones(r.Zones)
 	c.unusedKeys()
@@ -61,6 +64,48 @@ func (c *checker) path(p string) string {
 		return p
 	}
 	return filepath.Join(filepath.Dir(c.file), p)
+}
+
+// cookies reads a flag, which viper gives as 1 or 0 when it stands in the file.
+func (c *checker) cookies(flag string) {
+	switch strings.ToLower(flag) {
+	case "", "1", "true":
+	case "0", "false":
+		c.conf.NoCookies = true
+	default:
+		c.word("cookies", flag, []string{"true", "false"})
+	}
+}
+
+// maxCookieSecrets is more than any roll-over needs (RFC 9018, section 5).
+const maxCookieSecrets = 4
+
+// cookieSecrets reads the keys of cookies. No message may show one.
+func (c *checker) cookieSecrets(list []string) {
+	const path = "cookie_secrets"
+	switch {
+	case len(list) > maxCookieSecrets:
+		c.fault(path, "there are %d: at most %d can be verified, so remove those that no server makes cookies with any more", len(list), maxCookieSecrets)
+	case len(list) == 0 && c.lines[path] > 0:
+		c.fault(path, "there is none in it: add one, or remove the line to have a random one made at each start")
+	case len(list) > 0 && c.conf.NoCookies:
+		c.warn(path, "cookies are off, so nothing uses the secrets")
+	}
+	seen := make(map[[16]byte]bool)
+	for i, text := range list {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		octets, err := hex.DecodeString(strings.TrimSpace(text))
+		if err != nil || len(octets) != 16 {
+			c.fault(at, "the secret is not 32 hexadecimal digits: make one with \"openssl rand -hex 16\"")
+			continue
+		}
+		secret := [16]byte(octets)
+		if seen[secret] {
+			c.fault(at, "the secret is listed twice: remove one")
+		}
+		seen[secret] = true
+		c.conf.CookieSecrets = append(c.conf.CookieSecrets, secret)
+	}
 }
 
 // algorithms with the length of their digests in octets.

@@ -22,11 +22,19 @@ type Config struct {
 	Listen   []netip.AddrPort
 	DataDir  string
 	ServerID string
-	Keys     []Key
-	Zones    []Zone
-	Limits   Limits
-	Log      Log
-	Metrics  Metrics
+
+	// CookieSecrets are the keys of DNS cookies: the first makes them, all
+	// verify. None: the server makes up a random one at each start. Servers that
+	// share an address (anycast, a load balancer) need the same list, or they
+	// take each other's cookies for wrong.
+	CookieSecrets [][16]byte
+	NoCookies     bool
+
+	Keys    []Key
+	Zones   []Zone
+	Limits  Limits
+	Log     Log
+	Metrics Metrics
 
 	place func(setting, text string) Fault
 

@@ -35,6 +35,8 @@ zones:
 limits: {tcp_idle: 20s, udp_size: 1400, udp_buffer: 8MiB, update_queue: 100}
 log: {level: debug, format: json}
 metrics: {listen: "127.0.0.1:9153"}
+cookie_secrets: [000102030405060708090a0b0c0d0e0f, "E5E973E5A6B2A43F48E7DC849E37BFCF"]
+cookies: true
 `
 
 // dir is a directory that holds what the file whole refers to.
@@ -82,6 +84,9 @@ func TestEverySettingIsRead(t *testing.T) {
 	}
 	if c.ServerID != "ns1" || c.DataDir != "/var/lib/dialtone" || len(c.Listen) != 2 || c.Listen[1] != netip.MustParseAddrPort("[::1]:5300") {
 		t.Errorf("%+v", c)
+	}
+	if len(c.CookieSecrets) != 2 || c.CookieSecrets[0] != [16]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} || c.CookieSecrets[1][15] != 0xCF || c.NoCookies {
+		t.Errorf("cookies %v %x", c.NoCookies, c.CookieSecrets)
 	}
 	if c.Limits != (Limits{TCPIdle: 20 * time.Second, UDPSize: 1400, UDPBuffer: 8 << 20, UpdateQueue: 100}) {
 		t.Errorf("limits %+v", c.Limits)
@@ -166,6 +171,14 @@ func TestFaults(t *testing.T) {
 		{"limit", "udp_size: 1400", "udp_size: 100", `f:20: limits.udp_size: "100" is not a number from 512 to 4096`},
 		{"log level", "level: debug", "level: verbose", `f:21: log.level: "verbose" is not known: write debug, info, warn or error`},
 		{"metrics", `"127.0.0.1:9153"`, `"9153"`, `f:22: metrics.listen: "9153" is not an address with a port: write it as 192.0.2.1:53 or [2001:db8::1]:53`},
+		{"cookies", "cookies: true", "cookies: maybe", `f:24: cookies: it wants true or false, not "maybe"`},
+		{"cookie secret too short", "000102030405060708090a0b0c0d0e0f", "000102030405060708090a0b0c0d0e", `f:23: cookie_secrets[0]: the secret is not 32 hexadecimal digits: make one with "openssl rand -hex 16"`},
+		{"cookie secret too long", "E5E973E5A6B2A43F48E7DC849E37BFCF", "E5E973E5A6B2A43F48E7DC849E37BFCF00", `f:23: cookie_secrets[1]: the secret is not 32 hexadecimal digits: make one with "openssl rand -hex 16"`},
+		{"cookie secret is not shown", "000102030405060708090a0b0c0d0e0f", "10010203040506070809101112131415", "f:23: cookie_secrets[0]: YAML does not take this value for a text: put it in quotes"},
+		{"cookie secret in a section is not shown", `[000102030405060708090a0b0c0d0e0f, "E5E973E5A6B2A43F48E7DC849E37BFCF"]`, "10010203040506070809101112131415", "f:23: cookie_secrets: YAML does not take this value for a text: put it in quotes"},
+		{"no cookie secret", `[000102030405060708090a0b0c0d0e0f, "E5E973E5A6B2A43F48E7DC849E37BFCF"]`, "[]", "f:23: cookie_secrets: there is none in it: add one, or remove the line to have a random one made at each start"},
+		{"cookie secret twice", "000102030405060708090a0b0c0d0e0f", "e5e973e5a6b2a43f48e7dc849e37bfcf", "f:23: cookie_secrets[1]: the secret is listed twice: remove one"},
+		{"too many cookie secrets", "[000102030405060708090a0b0c0d0e0f,", "[a00102030405060708090a0b0c0d0e0f, b00102030405060708090a0b0c0d0e0f, c00102030405060708090a0b0c0d0e0f, d00102030405060708090a0b0c0d0e0f,", "f:23: cookie_secrets: there are 5: at most 4 can be verified, so remove those that no server makes cookies with any more"},
 		{"second document", "zones:", "---\nzones:", "f:8: a second YAML document begins here: a configuration is one document, so remove the --- line"},
 		{"no YAML", "zones:", "zones: [", "f:9: this is not YAML: "},
 	} {
@@ -357,4 +370,41 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestCookiesCanBeSwitchedOff(t *testing.T) {
+	d := dir(t)
+	for text, want := range map[string]bool{
+		"cookies: false": true, "cookies: true": false, "": false,
+	} {
+		c, err := LoadBytes([]byte(strings.Replace(whole, "cookies: true", text, 1)), filepath.Join(d, "f"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.NoCookies != want {
+			t.Errorf("%q: %v", text, c.NoCookies)
+		}
+		if warned := strings.Contains(c.Warnings.Error(), "f:23: cookie_secrets: cookies are off, so nothing uses the secrets"); warned != want {
+			t.Errorf("%q: warnings %v", text, c.Warnings)
+		}
+	}
+}
+
+func TestCookiesFromTheEnvironment(t *testing.T) {
+	d := dir(t)
+	load := func(cookies, secrets string) (*Config, error) {
+		t.Setenv("DIALTONE_COOKIES", cookies)
+		t.Setenv("DIALTONE_COOKIE_SECRETS", secrets)
+		return LoadBytes([]byte(whole), filepath.Join(d, "f"))
+	}
+	c, err := load("false", "ffffffffffffffffffffffffffffffff, eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee")
+	if err != nil || !c.NoCookies || len(c.CookieSecrets) != 2 || c.CookieSecrets[1][0] != 0xEE {
+		t.Errorf("%+v %v", c, err)
+	}
+	_, err = load("off", "hunter2")
+	want := "environment: DIALTONE_COOKIES: \"off\" is not known: write true or false\n" +
+		"environment: DIALTONE_COOKIE_SECRETS: the secret is not 32 hexadecimal digits: make one with \"openssl rand -hex 16\""
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
 }

@@ -36,9 +36,11 @@ type setting struct {
 
 // settings is the whole file.
 var settings = map[string]setting{
-	"listen":    {kind: texts},
-	"data_dir":  {kind: text},
-	"server_id": {kind: text},
+	"listen":         {kind: texts},
+	"data_dir":       {kind: text},
+	"server_id":      {kind: text},
+	"cookies":        {kind: flag},
+	"cookie_secrets": {kind: texts},
 	"keys": {sections, map[string]setting{
 		"name": {kind: text}, "algorithm": {kind: text}, "secret": {kind: text}, "secret_file": {kind: text},
 	}},
@@ -299,7 +301,7 @@ func shown(path string, n *yaml.Node) string {
 		return "settings in the form \"name: value\""
 	case n.Kind == yaml.SequenceNode:
 		return "a list"
-	case len(n.Value) > 80 || strings.HasSuffix(path, "secret"):
+	case len(n.Value) > 80 || strings.HasSuffix(path, "secret") || strings.HasPrefix(path, "cookie_secrets"):
 		return "this value"
 	}
 	return strconv.Quote(n.Value)

@@ -15,6 +15,8 @@ type raw struct {
 	Listen   []string          `mapstructure:"listen"`
 	DataDir  string            `mapstructure:"data_dir"`
 	ServerID string            `mapstructure:"server_id"`
+	Cookies  string            `mapstructure:"cookies"`
+	Secrets  []string          `mapstructure:"cookie_secrets"`
 	Keys     []rawKey          `mapstructure:"keys"`
 	Zones    []rawZone         `mapstructure:"zones"`
 	Limits   map[string]string `mapstructure:"limits"`
