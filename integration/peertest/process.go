@@ -40,6 +40,11 @@ func Start(t testing.TB, name, dir string, argv ...string) *Process {
 	}
 	go p.wait()
 	t.Cleanup(func() {
+		for _, sign := range []string{"DATA RACE", "panic: ", "fatal error: "} {
+			if strings.Contains(p.Log(), sign) {
+				t.Errorf("%s printed %q", name, sign)
+			}
+		}
 		if t.Failed() || os.Getenv("DIALTONE_TEST_LOGS") != "" {
 			t.Logf("log of %s:\n%s", name, tail(p.Log(), 60))
 		}
