@@ -303,6 +303,15 @@ func (d *Datagram) Peer() Peer {
 	return p
 }
 
+// Addr gives the sender's address, without what only a reply to it needs. It allocates nothing.
+func (d *Datagram) Addr() netip.Addr {
+	name := &d.b.names[d.slot]
+	if d.b.s.v6 {
+		return netip.AddrFrom16((*unix.RawSockaddrInet6)(unsafe.Pointer(name)).Addr)
+	}
+	return netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(name)).Addr)
+}
+
 func (s *Socket) send(msg []byte, p Peer) error {
 	var oob []byte
 	switch {

@@ -204,3 +204,21 @@ func TestSharedAddress(t *testing.T) {
 		}
 	}
 }
+
+// Addr is on the fast path; a scope, which Peer must make text of, is nothing to it.
+func TestAddrAllocatesNothing(t *testing.T) {
+	b, err := newBatch(&Socket{outSize: 64, v6: true}, quiet{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.free()
+	sa := (*unix.RawSockaddrInet6)(unsafe.Pointer(&b.names[3]))
+	sa.Addr, sa.Scope_id = netip.MustParseAddr("fe80::1").As16(), 7
+	b.d.slot = 3
+	if got := b.d.Addr(); got != netip.MustParseAddr("fe80::1") {
+		t.Error(got)
+	}
+	if n := testing.AllocsPerRun(100, func() { b.d.Addr() }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

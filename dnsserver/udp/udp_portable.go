@@ -33,6 +33,9 @@ type Datagram struct {
 // Peer gives the datagram's origin.
 func (d *Datagram) Peer() Peer { return d.peer }
 
+// Addr gives the sender's address.
+func (d *Datagram) Addr() netip.Addr { return d.peer.Remote.Addr().WithZone("") }
+
 // setOptions runs before bind and has nothing to do here; see prepare.
 func (s *Socket) setOptions(int, Options) error { return nil }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -13,11 +14,15 @@ import (
 type echo struct {
 	batches, ended int
 	peers          chan Peer
+	unequal        atomic.Int64 // Addr was not what Peer told
 }
 
 func (e *echo) BeginBatch() { e.batches++ }
 func (e *echo) EndBatch()   { e.ended++ }
 func (e *echo) Datagram(d *Datagram) int {
+	if d.Addr() != d.Peer().Remote.Addr().WithZone("") {
+		e.unequal.Add(1)
+	}
 	if e.peers != nil {
 		e.peers <- d.Peer()
 	}
@@ -36,6 +41,9 @@ func start(t testing.TB, listen string, h Handler, o Options) *Socket {
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(h) }()
 	t.Cleanup(func() {
+		if e, ok := h.(*echo); ok && e.unequal.Load() > 0 {
+			t.Errorf("Addr differed from Peer %d times", e.unequal.Load())
+		}
 		s.Stop()
 		if err := <-done; err != nil {
 			t.Errorf("Serve: %v", err)
