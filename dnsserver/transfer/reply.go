@@ -192,6 +192,11 @@ func (a *reply) optRecord() []byte {
 	b = binary.BigEndian.AppendUint32(b, ttl)
 	b = append(b, 0, 0)
 	start := len(b)
+	if len(a.Cookie) > 0 {
+		b = binary.BigEndian.AppendUint16(b, dns.EDNS0COOKIE)
+		b = binary.BigEndian.AppendUint16(b, uint16(len(a.Cookie)))
+		b = append(b, a.Cookie...)
+	}
 	if soa, err := rr.ParseSOA(a.soa.Data); a.Expire && err == nil {
 		// RFC 7314, section 3.1
 		b = binary.BigEndian.AppendUint16(b, dns.EDNS0EXPIRE)

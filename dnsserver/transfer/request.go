@@ -10,10 +10,11 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Request is a transfer request. Parse fills all but Remote and TCP.
+// Request is a transfer request. Parse fills all but Remote, TCP and Cookie.
 type Request struct {
 	Remote netip.Addr // the client, for the limit per address
 	TCP    bool       // or any other transport that carries messages in order
+	Cookie []byte     // data of the COOKIE option of the reply (RFC 7873); none when empty
 
 	ID       uint16
 	RD       bool

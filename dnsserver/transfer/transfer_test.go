@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -291,6 +292,22 @@ func TestOPTIsInEveryMessageWhenAsked(t *testing.T) {
 				t.Errorf("asked %v: message %d has %v", edns, i, opt)
 			}
 		}
+	}
+}
+
+// RFC 7873, section 5.2.
+func TestCookieIsInEveryMessage(t *testing.T) {
+	r := ask(t, axfr().SetEdns0(1232, false), true)
+	r.Cookie = []byte("client..server..........")
+	a := serve(t, testServer(), r, bigZone(t, 10000))
+	for i, m := range a.msgs {
+		o := m.IsEdns0().Option
+		if len(o) != 1 || o[0].Option() != dns.EDNS0COOKIE || o[0].String() != hex.EncodeToString(r.Cookie) {
+			t.Errorf("message %d has %v", i, o)
+		}
+	}
+	if len(a.msgs) < 2 {
+		t.Errorf("%d messages", len(a.msgs))
 	}
 }
 
