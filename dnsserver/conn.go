@@ -218,6 +218,7 @@ func (c *conn) message(msg []byte) {
 	s.Counters.TCPMessages.Add(1)
 	w := s.workers.get()
 	defer s.workers.put(w)
+	w.scratch.Client = &c.from
 	w.reader.Begin()
 	n, verdict := s.responder.Respond(msg, w.out(), true, 0, &w.scratch)
 	w.reader.End()

@@ -31,6 +31,7 @@ func (t *task) principal() acl.Principal {
 // answerSlow answers what Respond called Later. It returns the reply, which stands in w's frame and is good
 // until w is used again, or nil if there is none or it comes later. It changes msg.
 func (s *Server) answerSlow(w *worker, msg []byte, from *client) []byte {
+	w.scratch.Client = from
 	now := s.opts.Now()
 	sign, err := s.keys.Verify(msg, now)
 	if err != nil {

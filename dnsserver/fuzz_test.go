@@ -23,6 +23,8 @@ func FuzzMessage(f *testing.F) {
 	}
 	add(query("100."+apex, dns.TypeA).SetEdns0(1232, true))
 	add(insert("x." + apex + " 60 A 192.0.2.1"))
+	add(withCookie(insert("x."+apex+" 60 A 192.0.2.1"), clientCookie))
+	add(probe(clientCookie + "00000000000000000000000000000000"))
 	add(new(dns.Msg).SetAxfr(apex))
 	add(new(dns.Msg).SetIxfr(apex, 1, "ns1."+apex, "hostmaster."+apex))
 	add(new(dns.Msg).SetNotify(apex))
@@ -39,6 +41,7 @@ func FuzzMessage(f *testing.F) {
 	sock := s.listeners[0].sockets[0]
 	from := client{addr: netip.MustParseAddrPort("127.0.0.1:9"), sock: sock}
 	w := newWorker()
+	w.scratch.Client = &from
 	f.Cleanup(w.reader.Close)
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		w.reader.Begin()

@@ -1,6 +1,7 @@
 package dnsserver
 
 import (
+	"crypto/rand"
 	"log/slog"
 	"net/netip"
 	"runtime"
@@ -23,6 +24,11 @@ type Options struct {
 	ServerID string
 	// Version answers version.bind and version.server; empty: they are not answered.
 	Version string
+	// CookieSecrets are the keys of DNS cookies (RFC 9018): the first makes them, all verify. None: a
+	// random one, so no other server and no later start knows this one's cookies.
+	CookieSecrets [][16]byte
+	// NoCookies makes COOKIE an unknown option.
+	NoCookies bool
 	// Keys are the TSIG keys that requests and NOTIFY may be signed with.
 	Keys []tsig.Key
 	// Zones are the zones to serve.
@@ -34,7 +40,7 @@ type Options struct {
 	Logger *slog.Logger
 	// MetricsListen serves Prometheus metrics at /metrics over HTTP; the zero value: off.
 	MetricsListen netip.AddrPort
-	// Now is the clock of TSIG (time.Now).
+	// Now is the clock of TSIG and cookies (time.Now).
 	Now func() time.Time
 
 	// failCommit makes commits fail, for tests.
@@ -137,6 +143,12 @@ func (o Options) withDefaults() Options {
 	o.Limits = o.Limits.withDefaults()
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.NoCookies {
+		o.CookieSecrets = nil
+	} else if len(o.CookieSecrets) == 0 {
+		o.CookieSecrets = make([][16]byte, 1)
+		rand.Read(o.CookieSecrets[0][:]) // never fails
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -126,7 +126,9 @@ func (s *Server) run() {
 	limits := s.opts.Limits
 	s.responder = answer.New(answer.Options{
 		Zones: s.zones, ServerID: s.opts.ServerID, Version: s.opts.Version, MaxUDP: limits.UDPSize, TCPIdle: limits.TCPIdle,
+		CookieSecrets: s.opts.CookieSecrets,
 	})
+	s.responder.SetTime(s.opts.Now())
 	s.transferServer = transfer.NewServer(transfer.Options{
 		Transfers: limits.Transfers, TransfersPerAddress: limits.TransfersPerAddress,
 		MaxUDP: limits.UDPSize, ServerID: s.opts.ServerID, Logger: s.log,
@@ -136,6 +138,7 @@ func (s *Server) run() {
 	s.slow.init(limits.Readers, limits.SlowQueue)
 	s.late.wake = make(chan struct{}, 1)
 
+	s.readers.Go(s.tick)        // ends with ctx
 	s.lateSender.Go(s.sendLate) // ends with late.close
 	for _, q := range s.slow.queues {
 		s.slowWorkers.Go(func() { s.workSlow(q) }) // ends with slow.close
@@ -154,6 +157,20 @@ func (s *Server) run() {
 		}
 	}
 	s.log.Info("serving", "op", "start", "zones", len(s.byApex), "listen", s.Addrs())
+}
+
+// tick keeps the clock of cookies right.
+func (s *Server) tick() {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			s.responder.SetTime(s.opts.Now())
+		case <-s.ctx.Done():
+			return
+		}
+	}
 }
 
 func targets(list []NotifyTarget) []transfer.Target {

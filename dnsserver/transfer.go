@@ -22,6 +22,7 @@ func (s *Server) transfer(t *task) []byte {
 		return s.refuseTransfer(t, "", nil, err)
 	}
 	rq.Remote, rq.TCP = t.from.addr.Addr(), t.from.tcp()
+	rq.Cookie = s.responder.AppendCookie(nil, &t.w.scratch)
 	z := s.zoneOf(rq.Zone)
 	if z == nil {
 		// RFC 5936, section 2.2.1.
@@ -105,6 +106,7 @@ func (j *transferJob) run() {
 	case err == nil:
 	case errors.As(err, &refused):
 		w := s.workers.get()
+		w.scratch.Client = &j.from
 		t := &task{w: w, msg: j.msg, from: &j.from, sign: j.sign, now: s.opts.Now()}
 		if reply := s.refuseTransfer(t, j.rq.Zone, j.rq, refused); reply != nil {
 			c.queue(reply)

@@ -54,6 +54,7 @@ func (h *udpReader) EndBatch() {
 // Datagram answers on the spot whatever is no Later. It allocates nothing.
 func (h *udpReader) Datagram(d *udp.Datagram) int {
 	h.messages++
+	h.scratch.Client = d
 	n, verdict := h.s.responder.Respond(d.Msg, d.Out, false, 0, &h.scratch)
 	switch verdict {
 	case answer.Reply:

@@ -85,8 +85,11 @@ func (u *pendingUpdate) done(c zone.Committed) {
 	u.s.late.put(u)
 }
 
-// optLen is the length of an OPT record with an empty NSID option.
-const optLen = 11 + 4
+// clientCookieLen is what of a cookie its reply depends on (RFC 7873, section 4).
+const clientCookieLen = 8
+
+// optLen is the length of an OPT record with an empty NSID option and a client cookie.
+const optLen = 11 + 4 + 4 + clientCookieLen
 
 // keepHeader keeps what the reply depends on: the header and what the client's OPT asked for. A message
 // of 64 KiB is not kept for that.
@@ -100,8 +103,13 @@ func (u *pendingUpdate) keepHeader(msg []byte, rq *answer.Request) {
 			h[headerLen+7] = 0x80
 		}
 		if rq.NSID {
-			h[headerLen+10] = 4
+			h[headerLen+10] += 4
 			h = append(h, 0, dns.EDNS0NSID, 0, 0)
+		}
+		if rq.Cookie != nil {
+			h[headerLen+10] += 4 + clientCookieLen
+			h = append(h, 0, dns.EDNS0COOKIE, 0, clientCookieLen)
+			h = append(h, rq.Cookie[:clientCookieLen]...)
 		}
 	}
 	u.kept = len(h)
@@ -113,6 +121,7 @@ func (s *Server) finishUpdate(w *worker, u *pendingUpdate) []byte {
 	rcode, ede := s.outcome(u)
 	s.countUpdate(u, rcode)
 	s.logUpdate(u, rcode, ede)
+	w.scratch.Client = &u.from
 	n := s.responder.UpdateReply(u.header[:u.kept], w.out(), u.from.tcp(), u.sign.Overhead(), rcode, ede, &w.scratch)
 	if n == 0 {
 		return nil

@@ -54,6 +54,7 @@ func (p *workers) get() *worker {
 }
 
 func (p *workers) put(w *worker) {
+	w.scratch.Client = nil
 	p.mu.Lock()
 	keep := !p.mu.closed
 	if keep {
@@ -83,6 +84,9 @@ type client struct {
 	sock  *udp.Socket // UDP
 	local netip.Addr  // of ours that was asked, on wildcard sockets
 }
+
+// Addr makes a client an answer.Client.
+func (c *client) Addr() netip.Addr { return c.addr.Addr() }
 
 func (c *client) tcp() bool { return c.conn != nil }
 

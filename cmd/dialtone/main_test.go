@@ -189,6 +189,8 @@ func TestEverySettingReachesTheServer(t *testing.T) {
 	const file = `listen: ["127.0.0.1:5300"]
 data_dir: d
 server_id: ns1
+cookie_secrets: [00112233445566778899aabbccddeeff]
+cookies: false
 keys: [{name: k., algorithm: hmac-sha512, secret: YWJj}]
 zones:
   - name: a.

@@ -14,6 +14,7 @@ import (
 func options(conf *config.Config) (dnsserver.Options, error) {
 	o := dnsserver.Options{
 		Listen: conf.Listen, DataDir: conf.DataDir, ServerID: conf.ServerID, Version: "dialtone " + versionText(),
+		CookieSecrets: conf.CookieSecrets, NoCookies: conf.NoCookies,
 		MetricsListen: conf.Metrics.Listen,
 		Limits: dnsserver.Limits{
 			UpdateQueue: conf.Limits.UpdateQueue, BatchOps: conf.Limits.BatchOps,
