@@ -163,15 +163,14 @@ func UnpackData(msg []byte, off, length int, t uint16) (string, error) {
 	if len(out) > 65535 {
 		return "", ErrRData
 	}
-	if l.tail < 0 {
+	if l.tail < 0 || l.strings > 0 {
 		return string(out), ValidateData(t, string(out))
 	}
 	return string(out), nil
 }
 
 // ValidateData checks uncompressed rdata of any type. Empty rdata is an error
-// for all types but NULL, APL and unknown ones. Types that only this package's
-// table knows are checked by it, the others by miekg/dns.
+// for all types but NULL, APL and unknown ones.
 func ValidateData(t uint16, data string) error {
 	if len(data) > 65535 {
 		return fmt.Errorf("%w: more than 65535 octets", ErrRData)
@@ -198,19 +197,7 @@ func ValidateData(t uint16, data string) error {
 		}
 		return nil
 	}
-	if _, known := dns.TypeToRR[t]; !known {
-		return nil
-	}
-	if len(data) == 0 {
-		if t == dns.TypeNULL || t == dns.TypeAPL {
-			return nil
-		}
-		return fmt.Errorf("%w: %s needs some", ErrRData, TypeString(t))
-	}
-	if _, _, err := dns.UnpackRR(packRR(Root, t, dns.ClassINET, 0, data), 0); err != nil {
-		return fmt.Errorf("%w: %s: %v", ErrRData, TypeString(t), err)
-	}
-	return nil
+	return wellFormed(t, data)
 }
 
 func packRR(owner Name, t, class uint16, ttl uint32, data string) []byte {
