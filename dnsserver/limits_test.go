@@ -431,8 +431,8 @@ func TestTransferAboveTheLimitIsServfail(t *testing.T) {
 	}
 	// The second one is refused, and its connection goes on.
 	c := dial(t, "tcp", s.Addrs()[0])
-	write(t, c, new(dns.Msg).SetAxfr(apex))
-	if m := read(t, c); m.Rcode != dns.RcodeServerFailure || len(m.Answer) > 0 {
+	write(t, c, withCookie(new(dns.Msg).SetAxfr(apex), clientCookie))
+	if m := read(t, c); m.Rcode != dns.RcodeServerFailure || len(m.Answer) > 0 || !strings.HasPrefix(cookieOf(m), clientCookie) {
 		t.Errorf("%v", m)
 	}
 	write(t, c, query("100."+apex, dns.TypeA))

@@ -2,6 +2,7 @@ package answer
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"net/netip"
 	"strings"
@@ -64,6 +65,7 @@ func TestVectors(t *testing.T) {
 			b := newBench(t, map[string]string{"phones.example.": phones}, Options{CookieSecrets: c.secrets})
 			b.s.Client = client(netip.MustParseAddr(c.client))
 			b.SetTime(time.Unix(c.now, 0))
+			copy(b.out[:], bytes.Repeat([]byte{0xFF}, 512)) // replies are built over earlier ones
 			raw, _ := b.respond(newRaw(0, 1, 0, 0, 1).question(hit, 1, 1).cookie(unhex(t, c.sent)).b, false, 0)
 			got := cookieOf(t, raw)
 			if c.got != "" && !bytes.Equal(got, unhex(t, c.got)) {
@@ -81,6 +83,21 @@ func TestVectors(t *testing.T) {
 				t.Errorf("%x is not valid", got)
 			}
 		})
+	}
+}
+
+// RFC 9018, section 4.1: a cookie of another version is not ours, whatever is hashed.
+func TestCookieOfAnotherVersion(t *testing.T) {
+	b := newPhones(t)
+	b.SetTime(time.Unix(1559731985, 0))
+	option := make([]byte, cookieLen)
+	b.cookies.put(option, []byte("12345678"), b.s.Client.Addr())
+	for version := range 256 {
+		option[8] = byte(version)
+		binary.LittleEndian.PutUint64(option[16:], b.cookies.secrets[0].hash(option, b.s.Client.Addr()))
+		if b.respond(newRaw(0, 1, 0, 0, 1).question(hit, 1, 1).cookie(option).b, false, 0); b.s.Request.CookieValid != (version == 1) {
+			t.Errorf("version %d: valid %v", version, b.s.Request.CookieValid)
+		}
 	}
 }
 
