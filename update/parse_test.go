@@ -124,7 +124,7 @@ func TestParseEmptyData(t *testing.T) {
 		ok   bool
 	}{
 		{"raw update x 60 IN A", false},
-		{"raw update x 60 IN NULL", true},
+		{"raw update x 60 IN NULL", false}, // Knot could not take it over
 		{"raw update x 60 IN TYPE65280", true},
 		{"raw update x 0 ANY A", true},
 		{"raw update x 0 NONE A", true},
