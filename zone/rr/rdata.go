@@ -170,7 +170,7 @@ func UnpackData(msg []byte, off, length int, t uint16) (string, error) {
 }
 
 // ValidateData checks uncompressed rdata of any type. Empty rdata is an error
-// for all types but NULL, APL and unknown ones.
+// for all types but APL and unknown ones.
 func ValidateData(t uint16, data string) error {
 	if len(data) > 65535 {
 		return fmt.Errorf("%w: more than 65535 octets", ErrRData)

@@ -45,6 +45,10 @@ func TestFieldsThatSecondariesCheck(t *testing.T) {
 		{`x. KEY 512 3 13 AAAA`, true},
 		{`x. SVCB 1 a. alpn=h2 port=5060`, true},
 		{`x. TYPE64 \# 17 0001000003000213c400010003026832`, false}, // keys out of order
+		{`x. HTTPS 1 . mandatory=port port=5060`, true},
+		{`x. TYPE65 \# 9 000100000000020003`, false}, // port is mandatory and missing
+		{`x. TYPE64 \# 7 00010000020000`, false},     // no-default-alpn without alpn
+		{`x. TYPE29 \# 16 00000202000000020000000200000002`, false},
 		{`x. LOC 52 14 5 N 0 8 50 E 10m`, true},
 		{`x. DNSKEY 257 3 13 AAAA`, true},
 		{`x. TLSA 3 1 1 ab`, true},
