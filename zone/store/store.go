@@ -113,16 +113,7 @@ func (s *Store) Close() error {
 		return fmt.Errorf("close: %w", err)
 	}
 	done := make(chan error, 1)
-	go func() {
-		s.db.Lock()
-		defer s.db.Unlock()
-		var err error
-		if s.db.DB != nil {
-			err = s.db.DB.Close()
-			s.db.DB = nil
-		}
-		done <- errors.Join(err, s.dir.f.Close())
-	}()
+	go func() { done <- s.closeNow() }()
 	var patience <-chan time.Time
 	if s.broken.Load() {
 		patience = time.After(healPatience)
@@ -133,6 +124,19 @@ func (s *Store) Close() error {
 	case <-patience:
 		return fmt.Errorf("close %s: %w", s.o.Dir, ErrBroken)
 	}
+}
+
+// closeNow has given the lock back when it returns: who is told of the close
+// finds the store closed, and not busy.
+func (s *Store) closeNow() error {
+	s.db.Lock()
+	defer s.db.Unlock()
+	var err error
+	if s.db.DB != nil {
+		err = s.db.DB.Close()
+		s.db.DB = nil
+	}
+	return errors.Join(err, s.dir.f.Close())
 }
 
 // Zones gives the apexes of all loaded zones in canonical order.
