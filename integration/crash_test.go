@@ -48,9 +48,9 @@ func TestKillDuringStorm(t *testing.T) {
 		copies = append(copies, crashRound(t, server, clients, moment, &seen)...)
 		server.Restart(t)
 		after := checkAfterCrash(t, server, clients, seen.Load())
-		for _, c := range []peertest.Content{copies[0], copies[random.IntN(len(copies))], copies[len(copies)-1]} {
-			wantWayForward(t, server, c, after)
-		}
+		// From long ago the whole zone may be the shorter way; from this storm it is not.
+		wantWayForward(t, server, copies[len(copies)-1], after, true)
+		wantWayForward(t, server, copies[random.IntN(len(copies))], after, false)
 		copies = append(copies, after)
 		if t.Failed() {
 			t.Fatalf("round %d, killed after %v; DIALTONE_TEST_SEED=%d", round, moment, seed)
@@ -157,14 +157,14 @@ func checkAfterCrash(t *testing.T, server *peertest.Server, clients []*crasher, 
 }
 
 // wantWayForward brings a copy made before a crash up to date by IXFR.
-func wantWayForward(t *testing.T, server *peertest.Server, before, after peertest.Content) {
+func wantWayForward(t *testing.T, server *peertest.Server, before, after peertest.Content, incremental bool) {
 	t.Helper()
 	ixfr, err := peertest.IXFR(server.Addr, phones, before.SOA.Serial, nil)
 	if err != nil {
 		t.Fatalf("IXFR since %d: %v", before.SOA.Serial, err)
 	}
-	if len(ixfr) > 1 && ixfr[1].Header().Rrtype != dns.TypeSOA {
-		t.Errorf("IXFR since %d is a full copy, though the journal goes back so far and the changes are few", before.SOA.Serial)
+	if incremental && len(ixfr) > 1 && ixfr[1].Header().Rrtype != dns.TypeSOA {
+		t.Errorf("IXFR since %d is a full copy, though the changes are few", before.SOA.Serial)
 	}
 	forward, err := before.Apply(ixfr)
 	if err != nil {
