@@ -175,7 +175,7 @@ func TestShutdownIsNotHeldUpByAPeerThatReadsNothing(t *testing.T) {
 			}
 		}
 	}()
-	for s.Counters.TCPMessages.Load() < 1000 {
+	for s.Counters.TCPMessages.Load() < 150 { // about as many replies as the kernel takes of them
 		addressOf(t, "udp", s.Addrs()[0], "100."+apex)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

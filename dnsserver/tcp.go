@@ -30,6 +30,7 @@ func (s *Server) accept(l *net.TCPListener) {
 		c, err := l.AcceptTCP()
 		switch {
 		case err == nil:
+			boundUnsent(c)
 			s.adopt(c, c.RemoteAddr().(*net.TCPAddr).AddrPort())
 		case errors.Is(err, net.ErrClosed):
 			return
