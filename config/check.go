@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"dialtone/zone/rr"
@@ -45,6 +46,18 @@ func (c *checker) listen(addrs []string) {
 		}
 		seen[a] = true
 		c.conf.Listen = append(c.conf.Listen, a)
+	}
+	c.covered()
+}
+
+// covered finds what cannot be bound beside the wildcard of its family.
+func (c *checker) covered() {
+	for i, a := range c.conf.Listen {
+		for _, all := range c.conf.Listen {
+			if a.Port() != 0 && a.Port() == all.Port() && all.Addr().IsUnspecified() && !a.Addr().IsUnspecified() && a.Addr().Is4() == all.Addr().Is4() {
+				c.fault(fmt.Sprintf("listen[%d]", i), "%s is part of %s, which is listed too: remove one", a, all)
+			}
+		}
 	}
 }
 
@@ -149,6 +162,9 @@ func (c *checker) algorithm(path, text string) string {
 	return a
 }
 
+// keyClause is the form of a key in named.conf.
+var keyClause = regexp.MustCompile(`^\s*key\s+"?[^\s"]+"?\s*\{`)
+
 // secret reads a key's secret. No message may show it.
 func (c *checker) secret(path string, name rr.Name, k rawKey) []byte {
 	text, at := "", path+".secret"
@@ -177,7 +193,11 @@ func (c *checker) secret(path string, name rr.Name, k rawKey) []byte {
 		return nil
 	}
 	secret, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
-	if err != nil || len(secret) == 0 {
+	switch {
+	case err != nil && k.SecretFile != nil && keyClause.MatchString(text):
+		c.fault(at, "this is all that tsig-keygen prints: only what stands in the quotes behind secret belongs into the file")
+		return nil
+	case err != nil || len(secret) == 0:
 		c.fault(at, "the secret is not base64: make one with \"openssl rand -base64 32\" or tsig-keygen")
 		return nil
 	}

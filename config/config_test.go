@@ -47,6 +47,10 @@ func dir(t *testing.T) string {
 	if err := os.WriteFile(filepath.Join(d, "dhcp.secret"), secret, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	clause := []byte("key \"dhcp.key.\" {\n\talgorithm hmac-sha512;\n\tsecret \"c2VjcmV0\";\n};\n")
+	if err := os.WriteFile(filepath.Join(d, "key.conf"), clause, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	return d
 }
 
@@ -134,6 +138,7 @@ func TestFaults(t *testing.T) {
 		{"no address", `"127.0.0.1:5300"`, `":5300"`, `f:1: listen[0]: ":5300" has no address: write 0.0.0.0:5300 for all IPv4 addresses of this machine, [::]:5300 for all of IPv6`},
 		{"host name", `"127.0.0.1:5300"`, `"localhost:5300"`, `f:1: listen[0]: "localhost" is not an address: names are not looked up here, so write the address itself, as in 192.0.2.1:5300`},
 		{"address twice", `"[::1]:5300"`, `"127.0.0.1:5300"`, "f:1: listen[1]: 127.0.0.1:5300 is listed twice: remove one"},
+		{"address beside its wildcard", `"[::1]:5300"`, `"0.0.0.0:5300"`, "f:1: listen[0]: 127.0.0.1:5300 is part of 0.0.0.0:5300, which is listed too: remove one"},
 		{"no data_dir", "data_dir: /var/lib/dialtone", "", "f: data_dir: it is missing: name the directory that keeps the zones, as in data_dir: /var/lib/dialtone"},
 		{"bad name", "name: phones.example.", "name: phones..example.", `f:9: zones[0].name: "phones..example." is not a domain name: labels have 1 to 63 octets, names at most 255`},
 		{"no file", "    file: phones.example.zone\n", "", "f:9: zones[0].file: it is missing: name the master file that the zone begins with"},
@@ -146,6 +151,7 @@ func TestFaults(t *testing.T) {
 		{"no secret", ", secret_file: dhcp.secret", "", "f:6: keys[1].secret: it is missing: add secret (base64) or secret_file (a file with it)"},
 		{"unreadable secret", "dhcp.secret}", "none}", "f:6: keys[1].secret_file: the file cannot be read: open none: no such file or directory"},
 		{"bad secret", "secret: c2VjcmV0}", "secret: hunter2}", `f:7: keys[2].secret: the secret is not base64: make one with "openssl rand -base64 32" or tsig-keygen`},
+		{"key clause for a secret", "dhcp.secret}", "key.conf}", "f:6: keys[1].secret_file: this is all that tsig-keygen prints: only what stands in the quotes behind secret belongs into the file"},
 		{"rule with an unknown key", "{key: admin.key., action", "{key: admni.key., action", "f:13: zones[0].acl[0].key: the key admni.key. is not in keys: did you mean admin.key.?"},
 		{"notify with an unknown key", `5302", key: admin.key.`, `5302", key: k.`, "f:18: zones[0].notify[1].key: the key k. is not in keys: add it there, or correct the name"},
 		{"key that nothing can use", "5551234.phones.example.,", "5551234.mobiles.example.,", "f:7: keys[2]: no acl rule and no notify can use the key 5551234.mobiles.example.: name it in one, or remove it"},
@@ -179,6 +185,7 @@ func TestFaults(t *testing.T) {
 		{"no cookie secret", `[000102030405060708090a0b0c0d0e0f, "E5E973E5A6B2A43F48E7DC849E37BFCF"]`, "[]", "f:23: cookie_secrets: there is none in it: add one, or remove the line to have a random one made at each start"},
 		{"cookie secret twice", "000102030405060708090a0b0c0d0e0f", "e5e973e5a6b2a43f48e7dc849e37bfcf", "f:23: cookie_secrets[1]: the secret is listed twice: remove one"},
 		{"too many cookie secrets", "[000102030405060708090a0b0c0d0e0f,", "[a00102030405060708090a0b0c0d0e0f, b00102030405060708090a0b0c0d0e0f, c00102030405060708090a0b0c0d0e0f, d00102030405060708090a0b0c0d0e0f,", "f:23: cookie_secrets: there are 5: at most 4 can be verified, so remove those that no server makes cookies with any more"},
+		{"tab", "  - name: phones", "\t- name: phones", "f:9: the line is indented by a tab: YAML takes only spaces"},
 		{"second document", "zones:", "---\nzones:", "f:8: a second YAML document begins here: a configuration is one document, so remove the --- line"},
 		{"no YAML", "zones:", "zones: [", "f:9: this is not YAML: "},
 	} {

@@ -126,6 +126,9 @@ func (c *checker) parse(data []byte) (root *yaml.Node, ok bool) {
 		if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
 			f.Line, _ = strconv.Atoi(m[1])
 			f.Text = "this is not YAML: " + err.Error()[len(m[0]):]
+			if indentedByTab(data, f.Line) {
+				f.Text = "the line is indented by a tab: YAML takes only spaces"
+			}
 		}
 		c.faults = append(c.faults, f)
 		return nil, false
@@ -135,6 +138,15 @@ func (c *checker) parse(data []byte) (root *yaml.Node, ok bool) {
 		return nil, false
 	}
 	return doc.Content[0], true
+}
+
+func indentedByTab(data []byte, line int) bool {
+	lines := bytes.Split(data, []byte("\n"))
+	if line < 1 || line > len(lines) {
+		return false
+	}
+	text := lines[line-1]
+	return bytes.IndexByte(text[:len(text)-len(bytes.TrimLeft(text, " \t"))], '\t') >= 0
 }
 
 // settings checks names and forms of everything in the file, notes lines, and
