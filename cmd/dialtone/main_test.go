@@ -154,6 +154,22 @@ func TestServeWithoutConfigurationDoesWhatItsMessageSays(t *testing.T) {
 	s.stop(t, syscall.SIGINT)
 }
 
+// timeout(1) signals its child and then the group of the child; a terminal that closes sends SIGHUP.
+func TestSignalsThatComeTwiceOrFromTheTerminalStopCleanly(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} {
+		s := start(t, t.TempDir(), []string{"DIALTONE_LISTEN=127.0.0.1:0"}, "serve")
+		s.readUntil(t, "Ctrl-C")
+		if err := s.cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		s.cmd.Process.Signal(sig) // it may have ended already
+		io.Copy(io.Discard, s.stdout)
+		if err := s.cmd.Wait(); err != nil || !strings.Contains(s.stderr.String(), "msg=stopped") {
+			t.Errorf("after %v twice: %v\n%s", sig, err, s.stderr)
+		}
+	}
+}
+
 // Two servers on one directory would destroy it.
 func TestASecondServerOnTheDirectoryIsRefused(t *testing.T) {
 	dir := t.TempDir()

@@ -15,15 +15,20 @@ import (
 	"dialtone/dnsserver"
 )
 
-// stopTime is how long a stop waits for clients before it cuts them off.
-const stopTime = 20 * time.Second
+const (
+	// stopTime is how long a stop waits for clients before it cuts them off.
+	stopTime = 20 * time.Second
+	// oneStop is how long further signals are part of the first: timeout(1) and others signal a process
+	// and then its whole group.
+	oneStop = time.Second
+)
 
 func serveCommand() *cobra.Command {
 	var file string
 	c := &cobra.Command{
 		Use:   "serve [--config FILE]",
 		Short: "Run the server",
-		Long: `Run the server until SIGINT or SIGTERM.
+		Long: `Run the server until SIGINT, SIGTERM or SIGHUP. A changed configuration takes a restart.
 
 Without --config it serves the zone phones.example. on loopback port 5300, for trying
 out. The environment overrides single settings, as in DIALTONE_LISTEN=127.0.0.1:5353,
@@ -46,7 +51,7 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) error {
 	for _, w := range conf.Warnings {
 		opts.Logger.Warn(w.String(), "op", "config")
 	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	srv, err := dnsserver.Start(ctx, opts)
 	if err != nil {
@@ -59,7 +64,7 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) error {
 		fmt.Fprint(stdout, welcome(conf, srv.Addrs()))
 	}
 	<-ctx.Done()
-	stop() // a second signal ends the process at once
+	time.AfterFunc(oneStop, stop) // an impatient second signal ends the process at once
 	limit, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
 	return srv.Shutdown(limit)
