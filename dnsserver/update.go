@@ -171,6 +171,8 @@ func (s *Server) countUpdate(u *pendingUpdate, rcode uint16) {
 func (s *Server) logUpdate(u *pendingUpdate, rcode uint16, ede *answer.EDE) {
 	level, text, more := slog.LevelInfo, "update refused", make([]slog.Attr, 0, 3)
 	switch {
+	case errors.Is(u.result.Err, zone.ErrClosed):
+		text = "update refused while stopping" // there may be hundreds
 	case rcode == dns.RcodeServerFailure:
 		level, text = slog.LevelWarn, "update failed"
 		more = append(more, slog.Any("err", u.result.Err))

@@ -26,7 +26,14 @@ type lexer struct {
 	line int // of the text last read
 }
 
-func newLexer(r io.Reader) *lexer { return &lexer{r: bufio.NewReaderSize(r, 1<<16)} }
+func newLexer(r io.Reader) *lexer {
+	l := &lexer{r: bufio.NewReaderSize(r, 1<<16)}
+	const mark = "\xef\xbb\xbf" // some editors begin a file with it
+	if b, err := l.r.Peek(len(mark)); err == nil && string(b) == mark {
+		_, _ = l.r.Discard(len(mark)) // it was peeked
+	}
+	return l
+}
 
 // next reads into e. It returns io.EOF after the last entry, and other errors
 // when reading cannot go on.

@@ -142,6 +142,8 @@ func TestProblems(t *testing.T) {
 		{"ttls differ", head + "a 1 A 192.0.2.1\na 2 A 192.0.2.2\na 3 A 192.0.2.3\n", "z:6: warning: TTL 2 differs from TTL 1 of the same A RRset at line 5: 1 is used for all of it"},
 		{"host without address", head + "a MX 1 mail\nb SRV 1 1 1 sip.phones.example.com\n", "z:5: warning: the host mail.phones.example. of the MX record has no address in this zone: add an A or AAAA record for it|z:6: warning: the host sip.phones.example.com.phones.example. of the SRV record has no address in this zone: add an A or AAAA record, or put a dot at the end of the name if it is complete as written"},
 		{"host under a wildcard", head + "a MX 1 mail.w\n*.w A 192.0.2.1\n", ""},
+		{"alias to the zone's name twice", head + "a CNAME ns1.phones.example\nb CNAME ns1\nc CNAME phones.example.\n", "z:5: warning: the target of the CNAME record is ns1.phones.example.phones.example.: put a dot at the end of the name if it is complete as written"},
+		{"byte order mark", "\xef\xbb\xbf" + head, ""},
 		{"host is an alias", head + "a MX 1 m\nm CNAME ns1\n", "z:5: warning: the host m.phones.example. of the MX record is an alias (CNAME): name the host itself"},
 		{"quote", head + "a TXT \"x\nb A 192.0.2.1\n", `z:5: there is a " that is not closed on its line: close it, or write \" for the character itself`},
 		{"open parenthesis", head + "a TXT ( x\nb A 192.0.2.1\n", "z:5: the ( that is opened here is never closed: add the )"},

@@ -12,6 +12,9 @@ func (p *parser) checkTargets(i int) {
 	o := &p.sets[i]
 	switch o.Set.Type {
 	case dns.TypeNS, dns.TypeMX, dns.TypeSRV:
+	case dns.TypeCNAME, dns.TypeDNAME:
+		p.checkAliasTarget(i)
+		return
 	default:
 		return
 	}
@@ -28,6 +31,22 @@ func (p *parser) checkTargets(i int) {
 			continue
 		}
 		p.checkHost(p.lines[i].at(j), o, host)
+	}
+}
+
+// checkAliasTarget warns of a target that has the zone's name twice: a final dot was
+// forgotten.
+func (p *parser) checkAliasTarget(i int) {
+	o := &p.sets[i]
+	for j, data := range o.Set.Data {
+		target := rr.Name(data)
+		if !target.IsBelowOrEqual(p.apex) {
+			continue
+		}
+		if whole := rr.Name(target.Relative(p.apex)) + rr.Root; whole != rr.Root && whole.IsBelowOrEqual(p.apex) {
+			p.problems.warn(p.lines[i].at(j), "the target of the %s record is %s: put a dot at the end of the name if it is complete as written",
+				rr.TypeString(o.Set.Type), target)
+		}
 	}
 }
 
