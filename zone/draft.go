@@ -22,14 +22,14 @@ type Draft struct {
 	nodes   map[string]*draftNode // by owner relative to the apex, lower-case
 	touched []*draftNode          // in order of first touch
 	undo    []undoStep            // of the op that is being evaluated
-	octets  int                   // of rdata and owners set in this batch, roughly
+	octets  int                   // of all that was read and set in this batch, roughly
 	fault   error                 // what an op did wrong to the draft
 	path    table.Path
 }
 
 type draftNode struct {
 	key    string     // owner relative to the apex, lower-case
-	owner  rr.Name    // in the case as entered
+	owner  rr.Name    // in the case as entered, under the apex as configured
 	before []rr.RRset // in the version that is served
 	now    []rr.RRset
 	seen   bool // in undo of this op
@@ -62,6 +62,11 @@ func (d *Draft) RRsets(owner rr.Name) []rr.RRset { return d.node(owner).now }
 
 // Set replaces the RRset of set.Type at owner; one without data removes it.
 // It holds no rule of DNS but one: the apex keeps a single SOA.
+//
+// What differs in the case of names only is no change: an RRset that is equal
+// to the one that stands stays as it is spelled, and so does an owner for as
+// long as the version that is served has data there. Otherwise memory, store
+// and journal would come to spell it differently.
 func (d *Draft) Set(owner rr.Name, set rr.RRset) {
 	n := d.node(owner)
 	if set.Type == dns.TypeSOA && n.key == "" {
@@ -70,13 +75,16 @@ func (d *Draft) Set(owner rr.Name, set rr.RRset) {
 			return
 		}
 	}
+	i, found := slices.BinarySearchFunc(n.now, set.Type, func(s rr.RRset, t uint16) int { return int(s.Type) - int(t) })
+	if found && n.now[i].Equal(set) {
+		return
+	}
 	if !n.seen {
 		n.seen = true
 		d.undo = append(d.undo, undoStep{n, n.owner, n.now})
 	}
-	i, found := slices.BinarySearchFunc(n.now, set.Type, func(s rr.RRset, t uint16) int { return int(s.Type) - int(t) })
-	if len(n.now) == 0 {
-		n.owner = owner // a name that comes to be in use takes the case of its first record
+	if len(n.now) == 0 && len(n.before) == 0 {
+		n.owner = d.spelled(owner) // a name that comes to be in use takes the case of its first record
 	}
 	switch {
 	case found && len(set.Data) == 0:
@@ -114,15 +122,27 @@ func (d *Draft) node(owner rr.Name) *draftNode {
 	if n := d.nodes[string(key)]; n != nil {
 		return n
 	}
-	n := &draftNode{key: string(key), owner: owner}
+	n := &draftNode{key: string(key), owner: d.spelled(owner)}
+	d.octets += len(owner)
 	if m, ok := d.z.find(&d.path, string(key), d.base.number); ok {
 		n.owner = rr.Name(m.Owner()) + d.z.apex
 		n.before = decodeNode(m)
 		n.now = n.before
+		d.octets += len(m.n.Body())
 	}
 	d.nodes[n.key] = n
 	d.touched = append(d.touched, n)
 	return n
+}
+
+// spelled gives owner with the apex as it is configured: memory does not keep
+// in which case the apex was written.
+func (d *Draft) spelled(owner rr.Name) rr.Name {
+	apex := d.z.apex
+	if own := owner[:len(owner)-len(apex)]; owner[len(own):] != apex {
+		return own + apex
+	}
+	return owner
 }
 
 // keep ends an op that succeeded and tells whether it changed anything: what
@@ -202,6 +222,10 @@ func (d *Draft) diffNode(c *store.Commit, n *draftNode) {
 			old, now = n.before[i], n.now[j]
 			i, j = i+1, j+1
 			if old.Equal(now) {
+				if !slices.Equal(old.Data, now.Data) {
+					n.now = slices.Clone(n.now)
+					n.now[j-1] = old // ops that undid each other changed its spelling
+				}
 				continue
 			}
 		}
@@ -209,22 +233,31 @@ func (d *Draft) diffNode(c *store.Commit, n *draftNode) {
 		if now.Type == dns.TypeSOA && n.key == "" {
 			continue
 		}
-		retimed := old.TTL != now.TTL
-		c.Deleted = appendMissing(c.Deleted, n.owner, old, now, retimed)
-		c.Added = appendMissing(c.Added, n.owner, now, old, retimed)
+		c.Deleted = appendMissing(c.Deleted, n.owner, old, now)
+		c.Added = appendMissing(c.Added, n.owner, now, old)
 	}
 }
 
-// appendMissing adds the records of a that b does not have; all of them when
-// the RRset was retimed.
-func appendMissing(to []rr.RR, owner rr.Name, a, b rr.RRset, retimed bool) []rr.RR {
-	add := func(x string) { to = append(to, rr.RR{Owner: owner, Type: a.Type, TTL: a.TTL, Data: x}) }
-	if retimed {
-		for _, x := range a.Data {
-			add(x)
+// appendMissing adds the records of a that b does not have octet by octet, so
+// that what follows the journal spells names as the zone does; all of them
+// when the RRset was retimed.
+func appendMissing(to []rr.RR, owner rr.Name, a, b rr.RRset) []rr.RR {
+	const few = 16
+	has := func(x string) bool { return slices.Contains(b.Data, x) }
+	switch {
+	case a.TTL != b.TTL:
+		has = func(string) bool { return false }
+	case len(a.Data) > few && len(b.Data) > few:
+		have := make(map[string]bool, len(b.Data))
+		for _, x := range b.Data {
+			have[x] = true
 		}
-		return to
+		has = func(x string) bool { return have[x] }
 	}
-	b.EachMissing(a, add)
+	for _, x := range a.Data {
+		if !has(x) {
+			to = append(to, rr.RR{Owner: owner, Type: a.Type, TTL: a.TTL, Data: x})
+		}
+	}
 	return to
 }

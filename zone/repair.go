@@ -2,6 +2,7 @@ package zone
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"dialtone/zone/rr"
@@ -9,8 +10,8 @@ import (
 )
 
 // fail answers a batch that the store did not commit, and then tries to make
-// the store work again until it does or the zone is closed. Ops that were
-// queued meanwhile are refused, so that nobody waits for a broken disk.
+// the store work again until it does or the zone is closed. Ops that stand
+// behind it or were queued meanwhile are refused, so that nobody waits for a broken disk.
 func (w *writer) fail(c *store.Commit, err error) {
 	z := w.z
 	err = fmt.Errorf("%w: %w", ErrStore, err)
@@ -19,10 +20,11 @@ func (w *writer) fail(c *store.Commit, err error) {
 		"serial", c.To, "err", err)
 	z.o.Trace("fail")
 	serial := z.cur.Load().serial
-	for _, op := range w.ops {
+	for _, op := range slices.Concat(w.ops, w.behind) {
 		op.Done(Committed{Err: err, Serial: serial})
 	}
-	w.burned = c.To
+	w.behind = nil
+	w.burn(c)
 	truth := w.truth(c)
 	tick := time.NewTicker(z.o.RepairEvery)
 	defer tick.Stop()
@@ -44,6 +46,24 @@ func (w *writer) fail(c *store.Commit, err error) {
 	z.o.Trace("repaired")
 }
 
+// burnable is how far ahead a serial may be to be burned, so that others can
+// still follow it: serials are compared half way round (RFC 1982).
+const burnable = 1<<31 - 1<<16
+
+// burn keeps the serial of a failed commit from being used again, unless it
+// jumped so far that this would leave no serial to go on with. Then only the
+// repair stands between it and a second content, and that is enough: a process
+// that repairs has never shown the failed commit, and one that finds it on
+// disk after a crash never repairs it.
+func (w *writer) burn(c *store.Commit) {
+	switch {
+	case c.To-c.From < burnable:
+		w.burned = c.To
+	case w.burned == 0:
+		w.burned = c.From
+	}
+}
+
 // truth gives what memory says of the RRsets that a failed commit touched.
 func (w *writer) truth(c *store.Commit) []store.OwnedRRset {
 	sets := make([]store.OwnedRRset, 0, len(c.Sets))
@@ -61,13 +81,18 @@ func (w *writer) truth(c *store.Commit) []store.OwnedRRset {
 // refuseUntil refuses what is in the queue until the next tick; false when
 // the zone was closed.
 func (w *writer) refuseUntil(tick <-chan time.Time, err error) bool {
+	q := &w.z.queue
 	for {
-		select {
-		case op, ok := <-w.z.queue:
-			if !ok {
-				return false
-			}
+		op, open := q.take()
+		switch {
+		case op != nil:
 			op.Done(Committed{Err: err, Serial: w.z.cur.Load().serial})
+			continue
+		case !open:
+			return false
+		}
+		select {
+		case <-q.wake:
 		case <-tick:
 			return true
 		}

@@ -3,6 +3,7 @@ package zone
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/miekg/dns"
@@ -46,8 +47,9 @@ import (
 
 // Op is one change, evaluated and committed by the zone's writer.
 type Op struct {
-	// Evaluate is called at most once. An error undoes what it did to the
-	// draft. It must not block and must not keep d.
+	// Evaluate is called again when a batch turns out to be more than one
+	// commit can hold; the last call counts. An error undoes what it did to
+	// the draft. It must not block and must not keep d.
 	Evaluate func(d *Draft) error
 	// Done is called exactly once, after the batch is synced and published,
 	// or has failed. It must not block.
@@ -56,7 +58,7 @@ type Op struct {
 
 // Committed is what became of an Op.
 type Committed struct {
-	Err     error  // Evaluate's own, or one that wraps ErrStore, ErrTooBig or ErrClosed
+	Err     error  // Evaluate's own, or one that wraps ErrStore, ErrTooBig, ErrSerial or ErrClosed
 	Changed bool   // by this op
 	Serial  uint32 // of the zone now
 }
@@ -66,6 +68,7 @@ var (
 	ErrQueueFull = errors.New("the zone's update queue is full")
 	ErrStore     = errors.New("the store cannot commit")
 	ErrTooBig    = errors.New("the change is too big for one transaction")
+	ErrSerial    = errors.New("the serial does not follow the zone's")
 	ErrClosed    = errors.New("the zone is closed")
 )
 
@@ -81,36 +84,20 @@ func (z *Zone) Failed() error {
 }
 
 // QueueLen tells how many ops wait.
-func (z *Zone) QueueLen() int { return len(z.queue) }
+func (z *Zone) QueueLen() int { return z.queue.len() }
 
 // Submit queues op and never blocks. When it gives an error, which is
 // ErrQueueFull, ErrClosed or one that wraps ErrStore, Done is not called.
 func (z *Zone) Submit(op *Op) error {
-	z.closing.RLock()
-	defer z.closing.RUnlock()
-	if z.closing.yes {
-		return ErrClosed
-	}
 	if err := z.Failed(); err != nil {
 		return err
 	}
-	select {
-	case z.queue <- op:
-		return nil
-	default:
-		return ErrQueueFull
-	}
+	return z.queue.put(op, z.o.QueueLen)
 }
 
 // Close refuses new ops, commits what waits, and ends the writer.
 func (z *Zone) Close() error {
-	z.closing.Lock()
-	first := !z.closing.yes
-	z.closing.yes = true
-	z.closing.Unlock()
-	if first {
-		close(z.queue)
-	}
+	z.queue.close()
 	<-z.stopped
 	return nil
 }
@@ -123,6 +110,8 @@ type writer struct {
 	done   []Committed
 	path   table.Path
 	body   []byte
+	behind []*Op  // of a batch that is split, still to be evaluated again
+	apart  bool   // the ops of the batch do not go into one commit
 	ours   uint32 // the serial that bumpSerial gave the batch; 0 while an op's own stands
 	burned uint32 // no serial up to here may be used again; 0 for none
 	wild   int    // names with data that have a label "*"
@@ -142,7 +131,7 @@ func (w *writer) init(z *Zone, burned uint32) {
 // run is the writer. It ends when the queue is closed and empty.
 func (z *Zone) run() {
 	w := &z.w
-	for op := range z.queue {
+	for op := z.queue.next(); op != nil; op = z.queue.next() {
 		c := w.gather(op)
 		w.commit(c)
 		w.trim.start()
@@ -155,24 +144,19 @@ func (z *Zone) run() {
 func (w *writer) gather(op *Op) *store.Commit {
 	w.begin()
 	w.evaluate(op)
-	for len(w.ops) < w.z.o.BatchOps && w.draft.octets < w.z.o.BatchOctets {
-		select {
-		case next, ok := <-w.z.queue:
-			if !ok {
-				return w.draft.diff()
-			}
-			w.evaluate(next)
-			continue
-		default:
+	for !w.apart && len(w.ops) < w.z.o.BatchOps && w.draft.octets < w.z.o.BatchOctets {
+		next, _ := w.z.queue.take()
+		if next == nil {
+			break
 		}
-		break
+		w.evaluate(next)
 	}
 	return w.draft.diff()
 }
 
 func (w *writer) begin() {
 	w.draft.reset()
-	w.ops, w.done, w.ours = w.ops[:0], w.done[:0], 0
+	w.ops, w.done, w.ours, w.apart = w.ops[:0], w.done[:0], 0, false
 }
 
 func (w *writer) evaluate(op *Op) {
@@ -183,6 +167,10 @@ func (w *writer) evaluate(op *Op) {
 		r.Err = fmt.Errorf("%w: memory of zone %s is full", ErrStore, w.z.apex)
 	} else if r.Err = op.Evaluate(d); r.Err == nil {
 		r.Err = d.fault
+		if r.Err == nil && !w.follows() {
+			// Jumps of the serial that are each allowed can be too far together.
+			r.Err, w.apart = ErrSerial, len(w.ops) > 0
+		}
 	}
 	if r.Err != nil {
 		d.revert()
@@ -190,6 +178,12 @@ func (w *writer) evaluate(op *Op) {
 		w.bumpSerial()
 	}
 	w.ops, w.done = append(w.ops, op), append(w.done, r)
+}
+
+// follows tells whether one commit can lead to the draft's serial.
+func (w *writer) follows() bool {
+	serial, base := w.draft.serial(), w.draft.base.serial
+	return serial == base || rr.SerialGreater(serial, base)
 }
 
 // bumpSerial gives the batch its serial at the first op that changes
@@ -215,6 +209,10 @@ func (w *writer) bumpSerial() {
 
 // commit makes a batch durable, visible and answered.
 func (w *writer) commit(c *store.Commit) {
+	if w.apart {
+		w.split(nil)
+		return
+	}
 	if c != nil && w.cancelledOut(c) {
 		c = nil
 	}
@@ -252,19 +250,17 @@ func (w *writer) cancelledOut(c *store.Commit) bool {
 		c.OldSOA.TTL == c.NewSOA.TTL && rr.WithSerial(c.OldSOA.Data, c.To) == c.NewSOA.Data
 }
 
-// split evaluates the ops of a batch that is too big for one transaction
-// again, one by one, each in a commit of its own.
+// split evaluates the ops of a batch that one commit cannot hold again, one by
+// one, each in a commit of its own.
 func (w *writer) split(err error) {
 	if len(w.ops) == 1 {
 		w.ops[0].Done(Committed{Err: fmt.Errorf("%w: %w", ErrTooBig, err), Serial: w.z.cur.Load().serial})
 		return
 	}
-	ops := append([]*Op(nil), w.ops...)
-	for _, op := range ops {
-		if err := w.z.Failed(); err != nil {
-			op.Done(Committed{Err: err, Serial: w.z.cur.Load().serial})
-			continue
-		}
+	w.behind = slices.Clone(w.ops)
+	for len(w.behind) > 0 {
+		op := w.behind[0]
+		w.behind = w.behind[1:]
 		w.begin()
 		w.evaluate(op)
 		w.commit(w.draft.diff())

@@ -25,12 +25,13 @@ func a(ip ...byte) rr.RRset {
 func batch(t *testing.T, z *zone.Zone, ops ...func(d *zone.Draft) error) []zone.Committed {
 	t.Helper()
 	hold, held := make(chan struct{}), make(chan struct{})
+	var once sync.Once // ops of a batch that is split are evaluated again
 	done := make(chan zone.Committed, len(ops))
 	for i, f := range ops {
 		first := i == 0
 		op := &zone.Op{Done: func(c zone.Committed) { done <- c }, Evaluate: func(d *zone.Draft) error {
 			if first {
-				close(held)
+				once.Do(func() { close(held) })
 				<-hold
 			}
 			return f(d)

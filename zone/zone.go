@@ -28,13 +28,9 @@ type Zone struct {
 	cur   atomic.Pointer[version]
 	table table.Table
 
-	queue   chan *Op
-	stopped chan struct{} // closed when the writer has ended
-	fault   atomic.Pointer[fault]
-	closing struct {
-		sync.RWMutex
-		yes bool
-	}
+	queue     queue
+	stopped   chan struct{} // closed when the writer has ended
+	fault     atomic.Pointer[fault]
 	listeners struct {
 		sync.Mutex
 		list []func(z *Zone, serial uint32)
@@ -105,8 +101,9 @@ func Open(ctx context.Context, o Options) (*Zone, error) {
 	o.setDefaults()
 	z := &Zone{
 		apex: o.Apex, labels: o.Apex.CountLabels(), o: o, log: o.Logger,
-		queue: make(chan *Op, o.QueueLen), stopped: make(chan struct{}),
+		stopped: make(chan struct{}),
 	}
+	z.queue.init()
 	z.table.Init(epochs)
 	meta, loaded, err := o.Store.Meta()
 	if err != nil {

@@ -51,13 +51,24 @@ func maxBatch(memTable int64) (octets, keys int) {
 	return int(limit - limit/16), int(limit/int64(skl.MaxNodeSize)) - 8
 }
 
+// A crash that comes while Badger begins a log leaves a file without a single
+// octet. Badger gives it its size and head when it meets it, but then refuses
+// the directory with an error that it does not export: the next try finds the
+// log in order. There can be one of each kind.
+const (
+	emptyLog  = "Create a new file"
+	emptyLogs = 2
+)
+
 func (s *Store) openBadger() (*badger.DB, error) {
 	if err := s.checkSpace(s.forTables()); err != nil {
 		return nil, &DirError{Dir: s.o.Dir, Problem: "cannot be opened", Err: err, Hint: "make room"}
 	}
 	o := s.badgerOptions()
-	s.maxValue = int(o.ValueThreshold) - 64
 	db, err := badger.Open(o)
+	for tries := 0; err != nil && tries < emptyLogs && strings.Contains(err.Error(), emptyLog); tries++ {
+		db, err = badger.Open(o)
+	}
 	if err != nil {
 		return nil, s.openError(err)
 	}

@@ -29,7 +29,9 @@ import (
 // disk. The zone is torn from then on, until Repair has written the RRsets
 // back. Repair uses the same path, so it may be large too; a stage has a
 // number that is never used again in its zone, so the parts of a failed commit
-// and those of its repair cannot mix.
+// and those of its repair cannot mix. Until the transaction that decides a
+// repair a crash may bring back the failed commit, so nothing of that one, its
+// journal entry least of all, is taken away before.
 
 // Commit is one change of a zone.
 type Commit struct {
@@ -71,17 +73,25 @@ func (z *Zone) commitLocked(c *Commit) error {
 			return err
 		}
 	}
-	sets := len(b.ops)
+	w := write{batch: b, sets: len(b.ops)}
 	size, err := b.putEntry(z.s, st, c)
 	if err != nil {
 		return err
 	}
+	w.early = len(b.ops)
 	m := st.meta
 	m.serial, m.burned = c.To, c.To
 	m.next++
 	m.distance += uint64(c.To - c.From)
 	m.appended += uint64(size)
-	return z.apply(b, sets, st.id, m)
+	return z.apply(w, st.id, m)
+}
+
+// write is what changes a zone: a batch with its RRsets first, then what may
+// be on disk before the change counts, then what must not.
+type write struct {
+	*batch
+	sets, early int // where the one and the other end
 }
 
 // beyond tells whether to lies behind all used serials, seen from serial.
@@ -116,7 +126,7 @@ func (z *Zone) repairLocked(sets []OwnedRRset, burnedTo uint32) error {
 			return err
 		}
 	}
-	n := len(b.ops)
+	w := write{b, len(b.ops), len(b.ops)}
 	// A failed Seed or Drop may have led the table of zones elsewhere.
 	b.put(apexKey(z.apex), zoneValue(st.id, z.apex))
 	b.delete(zonePrefix(kindDrop, st.id))
@@ -134,7 +144,7 @@ func (z *Zone) repairLocked(sets []OwnedRRset, burnedTo uint32) error {
 	if beyond(burnedTo, m.burned, m.serial) {
 		m.burned = burnedTo
 	}
-	if err := z.apply(b, n, st.id, m); err != nil {
+	if err := z.apply(w, st.id, m); err != nil {
 		return err
 	}
 	z.torn.Store(false)
@@ -147,8 +157,8 @@ func (z *Zone) repairLocked(sets []OwnedRRset, burnedTo uint32) error {
 	return nil
 }
 
-// apply writes b, whose first sets are RRsets, and m, and makes m known.
-func (z *Zone) apply(b *batch, sets int, id uint32, m meta) (err error) {
+// apply writes w and m, and makes m known.
+func (z *Zone) apply(w write, id uint32, m meta) (err error) {
 	// A stage's number counts as used as soon as it is tried.
 	m.stage++
 	z.update(func(st *state) { st.meta.stage = m.stage })
@@ -159,12 +169,12 @@ func (z *Zone) apply(b *batch, sets int, id uint32, m meta) (err error) {
 		z.s.broken.Store(true)
 		return hook
 	}
-	small := z.s.fits(b, 1)
+	small := z.s.fits(w.batch, 1)
 	if small {
-		b.put(zonePrefix(kindMeta, id), m.append(make([]byte, 0, metaLen)))
-		err = z.s.commit(b)
+		w.put(zonePrefix(kindMeta, id), m.append(make([]byte, 0, metaLen)))
+		err = z.s.commit(w.batch)
 	} else {
-		err = z.applyLarge(b.ops[:sets], b.ops[sets:], id, m)
+		err = z.applyLarge(w, id, m)
 	}
 	if err == nil && hook != nil {
 		err = hook
@@ -183,9 +193,9 @@ func (z *Zone) apply(b *batch, sets int, id uint32, m meta) (err error) {
 
 // applyLarge stages what does not fit one transaction; see the comment at the
 // top of this file.
-func (z *Zone) applyLarge(sets, rest []op, id uint32, m meta) error {
-	staged := stage(sets, id, m.stage, z.s.maxValue)
-	if err := z.s.commitAll(rest, false); err != nil {
+func (z *Zone) applyLarge(w write, id uint32, m meta) error {
+	staged := stage(w.ops[:w.sets], id, m.stage, z.s.maxValue)
+	if err := z.s.commitAll(w.ops[w.sets:w.early], false); err != nil {
 		return err
 	}
 	if err := z.s.commitAll(staged, false); err != nil {
@@ -196,6 +206,9 @@ func (z *Zone) applyLarge(sets, rest []op, id uint32, m meta) error {
 	m.staged = uint32(len(staged))
 	var b batch
 	b.put(zonePrefix(kindMeta, id), m.append(nil))
+	for _, o := range w.ops[w.early:] {
+		b.put(o.key, o.value)
+	}
 	if err := z.s.commit(&b); err != nil {
 		return err
 	}

@@ -287,6 +287,66 @@ func TestLargeCommitAtEveryFault(t *testing.T) {
 	}
 }
 
+// TestLargeRepairAtEveryFault has a large commit fail when all of it is on
+// disk, and then each transaction of its repair in turn. A crash there must
+// show the commit or what was before, either with its whole journal.
+func TestLargeRepairAtEveryFault(t *testing.T) {
+	t.Parallel()
+	for n, hit := 0, true; hit; n++ {
+		torn := true
+		o := testOptions(t.TempDir())
+		o.FailCommit = func() error {
+			if torn {
+				return ErrTorn
+			}
+			return nil
+		}
+		s := openStore(t, o)
+		z := openZone(t, s, apex)
+		truth := []OwnedRRset{soaSet(2)}
+		for i := range many {
+			truth = append(truth, aSet(i, 1))
+		}
+		seed(t, z, 1, truth[1:]...)
+		torn = false
+		commit(t, z, change(z, 1, 2, 0, 0, 0))
+		torn = true
+		c := change(z, 2, 3, 0, many, 3)
+		if err := z.Commit(c); !errors.Is(err, ErrTorn) {
+			t.Fatal(err)
+		}
+		torn = false
+		countdown := n / 2
+		s.fault = func(a bool) error {
+			if a == (n%2 == 1) {
+				if countdown--; countdown == -1 {
+					return errTest
+				}
+			}
+			return nil
+		}
+		err := z.Repair(truth, 3)
+		hit = countdown < 0
+		crashed := openZone(t, crash(t, s), apex)
+		check(t, crashed)
+		if got := content(t, crashed); !maps.Equal(got, contentOf(truth...)) && (err == nil || !maps.Equal(got, contentOf(c.Sets...))) {
+			t.Fatalf("fault %d: %d RRsets after a crash, repair said %v", n, len(got), err)
+		}
+		if err := crashed.Trim(time.Unix(1<<40, 0), time.Second, 0); err != nil {
+			t.Fatalf("fault %d: %v", n, err)
+		}
+		s.fault = func(bool) error { return nil }
+		if err := z.Repair(truth, 3); err != nil {
+			t.Fatal(err)
+		}
+		wantContent(t, z, contentOf(truth...))
+		check(t, z)
+		commit(t, z, change(z, 2, 4, 1, 1, 6))
+		check(t, openZone(t, crash(t, s), apex))
+		s.Close()
+	}
+}
+
 func firstOf(z *Zone) (OwnedRRset, error) {
 	for r, err := range z.All() {
 		return r, err

@@ -129,15 +129,11 @@ func (st *state) search(txn *badger.Txn, first, distance uint64) (uint64, error)
 // oldest is the journal's old end in a transaction, which may be newer than
 // that of st.
 func (st *state) oldest(txn *badger.Txn) (uint64, error) {
-	v, err := get(txn, zonePrefix(kindTrim, st.id))
+	var t trim
+	err := t.read(txn, st.id)
 	if errors.Is(err, badger.ErrKeyNotFound) { // seeded anew or dropped
 		return 0, ErrNoHistory
 	}
-	if err != nil {
-		return 0, err
-	}
-	var t trim
-	err = t.decode(v)
 	return t.first, err
 }
 

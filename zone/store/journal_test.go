@@ -98,6 +98,42 @@ func TestTrimDropsWholeEntriesFromTheOldEnd(t *testing.T) {
 	})
 }
 
+// TestTrimGoesOnBehindAFault fails a trim before and after it is written.
+func TestTrimGoesOnBehindAFault(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		s := openStore(t, testOptions(t.TempDir()))
+		z := openZone(t, s, apex)
+		seed(t, z, 1)
+		for i := range uint32(20) {
+			commit(t, z, change(z, i+1, i+2, 1, 1, int(i)))
+		}
+		s.fault = func(a bool) error {
+			if a == after {
+				return errTest
+			}
+			return nil
+		}
+		if err := z.Trim(time.Unix(1000, 0), 990*time.Second, 0); !errors.Is(err, errTest) {
+			t.Fatal(err)
+		}
+		s.fault = func(bool) error { return nil }
+		if err := z.Repair(nil, 21); err != nil {
+			t.Fatal(err)
+		}
+		for _, age := range []time.Duration{990, 985} { // what was trimmed already, and more
+			if err := z.Trim(time.Unix(1000, 0), age*time.Second, 0); err != nil {
+				t.Fatalf("fault after the write %v: %v", after, err)
+			}
+			check(t, z)
+		}
+		if m, _, _ := z.Meta(); m.JournalCount != 7 || m.JournalFrom != 14 {
+			t.Fatalf("%+v", m)
+		}
+		check(t, openZone(t, crash(t, s), apex))
+		s.Close()
+	}
+}
+
 func TestTrimOfLargeEntries(t *testing.T) {
 	s := openStore(t, testOptions(t.TempDir()))
 	z := openZone(t, s, apex)

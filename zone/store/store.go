@@ -82,6 +82,7 @@ type Store struct {
 // *FormatError where the user can do something.
 func Open(o Options) (*Store, error) {
 	s := &Store{o: o.withDefaults(), fault: func(bool) error { return nil }}
+	s.maxValue = int(s.badgerOptions().ValueThreshold) - 64
 	s.zones.nextID = 1
 	s.zones.byApex = make(map[rr.Name]*Zone)
 	f, err := prepareDir(s.o.Dir)

@@ -90,6 +90,29 @@ func TestOpenRefusesUnusableDirectories(t *testing.T) {
 	}
 }
 
+// TestOpenAfterACrashThatLeftAnEmptyLog is about the moment between the making
+// of a log and its first octet.
+func TestOpenAfterACrashThatLeftAnEmptyLog(t *testing.T) {
+	for _, names := range [][]string{{"00009.mem"}, {"000001.vlog"}, {"000002.vlog", "00009.mem"}} {
+		s := openStore(t, testOptions(t.TempDir()))
+		z := openZone(t, s, apex)
+		seed(t, z, 1)
+		commit(t, z, change(z, 1, 2, 1, 1, 1))
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if err := os.WriteFile(filepath.Join(s.o.Dir, name), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		z = openZone(t, openStore(t, s.o), apex)
+		wantContent(t, z, contentOf(soaSet(2), aSet(1, 1)))
+		commit(t, z, change(z, 2, 3, 1, 1, 2))
+		check(t, z)
+	}
+}
+
 func TestOpenRefusesNewerFormat(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, testOptions(dir))

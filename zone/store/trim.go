@@ -41,13 +41,26 @@ func (z *Zone) Trim(now time.Time, maxAge time.Duration, maxSize int64) error {
 	}
 }
 
+// read gives badger.ErrKeyNotFound when there is no zone of that number.
+func (t *trim) read(txn *badger.Txn, id uint32) error {
+	v, err := get(txn, zonePrefix(kindTrim, id))
+	if err != nil {
+		return err
+	}
+	return t.decode(v)
+}
+
 // trimSome does one transaction of Trim: entries from before cutoff go, and
-// others while the journal is larger than target, unless that is negative.
+// others while the journal is larger than target, unless that is negative. It
+// goes on from what is on disk, where a trim that failed may have taken place.
 func (z *Zone) trimSome(cutoff, target int64) (more bool, err error) {
 	st := z.state.Load()
-	t := st.trim
+	var t trim
 	var b batch
 	err = z.s.view(func(txn *badger.Txn) error {
+		if err := t.read(txn, st.id); err != nil {
+			return err
+		}
 		for t.first < st.next && len(b.ops) < trimKeys {
 			h, err := st.head(txn, t.first)
 			if err != nil {
@@ -70,9 +83,11 @@ func (z *Zone) trimSome(cutoff, target int64) (more bool, err error) {
 	if err != nil || t.first == st.first {
 		return false, err
 	}
-	b.put(zonePrefix(kindTrim, st.id), t.append(nil))
-	if err := z.s.commitAll(b.ops, true); err != nil {
-		return false, err
+	if len(b.ops) > 0 {
+		b.put(zonePrefix(kindTrim, st.id), t.append(nil))
+		if err := z.s.commitAll(b.ops, true); err != nil {
+			return false, err
+		}
 	}
 	z.update(func(st *state) { st.trim = t })
 	return more, nil

@@ -122,11 +122,8 @@ func (st *state) read(txn *badger.Txn, apex rr.Name) error {
 	if err := st.meta.decode(v); err != nil {
 		return err
 	}
-	if v, err = get(txn, zonePrefix(kindTrim, st.id)); err != nil {
+	if err := st.trim.read(txn, st.id); err != nil {
 		return fmt.Errorf("%w: %v", corrupt("zone without the journal's old end"), err)
-	}
-	if err := st.trim.decode(v); err != nil {
-		return err
 	}
 	if st.first > st.next || st.dropped > st.appended {
 		return corrupt("journal that ends before it starts")

@@ -82,9 +82,8 @@ func (t *Table) All(version uint64) iter.Seq[Node] {
 	}
 }
 
-// Put writes the node of a name for version and makes its ancestors exist.
-// The case of an existing name is kept. Readers of earlier versions do not
-// see it. Writer only.
+// Put writes the node of a name for version, in the case of name, and makes
+// its ancestors exist. Readers of earlier versions do not see it. Writer only.
 func (t *Table) Put(name *Path, body []byte, flags uint8, version uint64) {
 	t.put(name, name.labels, body, flags, version)
 }
@@ -125,7 +124,7 @@ func (t *Table) put(name *Path, k int, body []byte, flags uint8, version uint64)
 		t.point(h, r, t.newNode(name.original(k), body, flags, version, r, 0))
 		t.retire(r, h, false)
 	default:
-		t.point(h, r, t.newNode(old.Name(), body, flags, version, r, old.children()))
+		t.point(h, r, t.newNode(name.original(k), body, flags, version, r, old.children()))
 		t.retire(r, h, false)
 		return
 	}

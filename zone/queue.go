@@ -1,0 +1,92 @@
+package zone
+
+import "sync"
+
+// queue holds the ops that wait for the writer. It takes no more memory than
+// they do: a server may have a hundred thousand zones, of which few change at
+// one time.
+type queue struct {
+	mu struct {
+		sync.Mutex
+		ops    []*Op // from head on
+		head   int
+		closed bool
+	}
+	wake chan struct{} // has room for one; full when something may have changed
+}
+
+func (q *queue) init() { q.wake = make(chan struct{}, 1) }
+
+// keepOps is the room that an empty queue keeps.
+const keepOps = 64
+
+// put adds op behind at most limit-1 others.
+func (q *queue) put(op *Op, limit int) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.mu.closed:
+		return ErrClosed
+	case len(q.mu.ops)-q.mu.head >= limit:
+		return ErrQueueFull
+	}
+	if q.mu.head > 0 && len(q.mu.ops) == cap(q.mu.ops) && 2*q.mu.head >= len(q.mu.ops) {
+		n := copy(q.mu.ops, q.mu.ops[q.mu.head:])
+		clear(q.mu.ops[n:])
+		q.mu.ops, q.mu.head = q.mu.ops[:n], 0
+	}
+	q.mu.ops = append(q.mu.ops, op)
+	q.notify()
+	return nil
+}
+
+// take gives the op that waits longest; nil when there is none, and then
+// whether there can be one again.
+func (q *queue) take() (op *Op, open bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.mu.head == len(q.mu.ops) {
+		return nil, !q.mu.closed
+	}
+	op = q.mu.ops[q.mu.head]
+	q.mu.ops[q.mu.head] = nil
+	if q.mu.head++; q.mu.head == len(q.mu.ops) {
+		q.mu.ops, q.mu.head = q.mu.ops[:0], 0
+		if cap(q.mu.ops) > keepOps {
+			q.mu.ops = nil
+		}
+	}
+	return op, true
+}
+
+// next waits for an op; nil when the queue is closed and empty.
+func (q *queue) next() *Op {
+	for {
+		op, open := q.take()
+		if op != nil || !open {
+			return op
+		}
+		<-q.wake
+	}
+}
+
+// close refuses further ops. What waits can still be taken.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.mu.closed = true
+	q.notify()
+}
+
+func (q *queue) notify() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (q *queue) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.mu.ops) - q.mu.head
+}
