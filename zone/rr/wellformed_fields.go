@@ -3,6 +3,8 @@ package rr
 import (
 	"encoding/binary"
 	"regexp"
+	"strings"
+	"unicode/utf8"
 )
 
 // naptrExpression finds the third string of a NAPTR, past order, preference,
@@ -71,7 +73,7 @@ func substitution(s string) bool {
 // itself (RFC 9460, section 8), and no-default-alpn has an alpn beside it
 // (RFC 9460, section 7.1.1). Order and form are for wellFormed.
 func serviceParameters(data string) bool {
-	const mandatory, alpn, noDefaultALPN = 0, 1, 2
+	const mandatory, alpn, noDefaultALPN, dohPath = 0, 1, 2, 7
 	rest, ok := afterName(data[2:])
 	if !ok {
 		return false
@@ -87,13 +89,20 @@ func serviceParameters(data string) bool {
 		}
 		values[key], rest = rest[4:4+n], rest[4+n:]
 	}
-	if _, bare := values[noDefaultALPN]; bare {
-		if _, ok := values[alpn]; !ok {
-			return false
-		}
+	protocols, there := values[alpn]
+	if _, bare := values[noDefaultALPN]; bare && !there || there && !protocolList(protocols) {
+		return false
+	}
+	// A path is a template with the variable dns (RFC 9461, section 5).
+	if path, there := values[dohPath]; there && (!strings.HasPrefix(path, "/") || !strings.Contains(path, "{?dns}") || !utf8.ValidString(path)) {
+		return false
+	}
+	list, there := values[mandatory]
+	if there && list == "" {
+		return false
 	}
 	last := uint16(mandatory)
-	for list := values[mandatory]; list != ""; list = list[2:] {
+	for ; list != ""; list = list[2:] {
 		if len(list) < 2 {
 			return false
 		}
@@ -102,6 +111,22 @@ func serviceParameters(data string) bool {
 			return false
 		}
 		last = key
+	}
+	return true
+}
+
+// protocolList checks that there is a protocol, and that each has a name
+// (RFC 9460, section 7.1.1).
+func protocolList(list string) bool {
+	if list == "" {
+		return false
+	}
+	for list != "" {
+		n := 1 + int(list[0])
+		if n == 1 || n > len(list) {
+			return false
+		}
+		list = list[n:]
 	}
 	return true
 }

@@ -48,6 +48,10 @@ func TestFieldsThatSecondariesCheck(t *testing.T) {
 		{`x. HTTPS 1 . mandatory=port port=5060`, true},
 		{`x. TYPE65 \# 9 000100000000020003`, false}, // port is mandatory and missing
 		{`x. TYPE64 \# 7 00010000020000`, false},     // no-default-alpn without alpn
+		{`x. TYPE65 \# 7 00010000010000`, false},     // alpn without a protocol
+		{`x. TYPE64 \# 7 00010000000000`, false},     // nothing is mandatory
+		{`x. TYPE64 \# 7 00010000070000`, false},     // dohpath without a path
+		{`x. SVCB 1 a. dohpath=/dns-query{?dns}`, true},
 		{`x. TYPE29 \# 16 00000202000000020000000200000002`, false},
 		{`x. LOC 52 14 5 N 0 8 50 E 10m`, true},
 		{`x. DNSKEY 257 3 13 AAAA`, true},
