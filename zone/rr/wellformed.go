@@ -141,6 +141,9 @@ func rareShape(t uint16, data string) bool {
 		if data[0] > 128 || len(data) < 1+suffix {
 			return false
 		}
+		if suffix > 0 && data[1]&^(0xff>>(data[0]%8)) != 0 {
+			return false // the bits in front of the suffix are zero
+		}
 		rest := data[1+suffix:]
 		if data[0] == 0 {
 			return rest == ""

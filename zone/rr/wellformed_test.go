@@ -52,6 +52,8 @@ func TestFieldsThatSecondariesCheck(t *testing.T) {
 		{`x. TYPE64 \# 7 00010000000000`, false},     // nothing is mandatory
 		{`x. TYPE64 \# 7 00010000070000`, false},     // dohpath without a path
 		{`x. SVCB 1 a. dohpath=/dns-query{?dns}`, true},
+		{`x. TYPE38 \# 3 7b6200`, false}, // A6 with more bits than its suffix has
+		{`x. TYPE38 \# 3 7b1200`, true},
 		{`x. TYPE29 \# 16 00000202000000020000000200000002`, false},
 		{`x. LOC 52 14 5 N 0 8 50 E 10m`, true},
 		{`x. DNSKEY 257 3 13 AAAA`, true},
