@@ -131,7 +131,11 @@ func (z *Zone) repairLocked(sets []OwnedRRset, burnedTo uint32) error {
 	b.put(apexKey(z.apex), zoneValue(st.id, z.apex))
 	b.delete(zonePrefix(kindDrop, st.id))
 	b.putStale(z.write.stale)
+	var old trim // a Trim that failed may be on disk too
 	err := z.s.view(func(txn *badger.Txn) error {
+		if err := old.read(txn, st.id); err != nil {
+			return err
+		}
 		return eachKey(txn, zonePrefix(kindEntry, st.id), entryKey(st.id, st.next, 0), func(key []byte) (bool, error) {
 			b.delete(append([]byte(nil), key...))
 			return true, nil
@@ -147,6 +151,11 @@ func (z *Zone) repairLocked(sets []OwnedRRset, burnedTo uint32) error {
 	if err := z.apply(w, st.id, m); err != nil {
 		return err
 	}
+	z.update(func(st *state) {
+		if old.first > st.first {
+			st.trim = old
+		}
+	})
 	z.torn.Store(false)
 	z.dropStale()
 	// What is left of a failed stage is out of sight; the next load would

@@ -120,6 +120,7 @@ func TestTrimGoesOnBehindAFault(t *testing.T) {
 		if err := z.Repair(nil, 21); err != nil {
 			t.Fatal(err)
 		}
+		check(t, z)
 		for _, age := range []time.Duration{990, 985} { // what was trimmed already, and more
 			if err := z.Trim(time.Unix(1000, 0), age*time.Second, 0); err != nil {
 				t.Fatalf("fault after the write %v: %v", after, err)
