@@ -2,10 +2,12 @@ package integration
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"dialtone/integration/peertest"
 )
@@ -186,10 +188,14 @@ func TestEmbeddedDefault(t *testing.T) {
 	const port = 5300
 	dir := t.TempDir()
 	server := peertest.DialtoneDefault(t, dir, phones, port)
+	// It answers before it has said everything.
 	for _, want := range []string{"phones.example", "127.0.0.1", "5300", "nsupdate", "dig", "60", "no signature"} {
-		if !strings.Contains(server.Log(), want) {
-			t.Errorf("the start message does not mention %q:\n%s", want, server.Log())
-		}
+		peertest.Eventually(t, 30*time.Second, fmt.Sprintf("the start message mentions %q", want), func() error {
+			if !strings.Contains(server.Log(), want) {
+				return errors.New(server.Log())
+			}
+			return nil
+		})
 	}
 	for i, program := range []string{"nsupdate", "knsupdate"} {
 		owner, address := fmt.Sprintf("555123%d.phones.example.", i), fmt.Sprintf("198.51.100.%d", i+1)
