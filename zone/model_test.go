@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -184,6 +185,15 @@ func (m model) set(base model, owner rr.Name, s rr.RRset) {
 	}
 	if m[k] = n; len(n.sets) == 0 {
 		delete(m, k)
+	}
+}
+
+// keep ends an op: names that it left as they were keep their spelling.
+func (m model) keep(before model) {
+	for k, n := range m {
+		if was, ok := before[k]; ok && maps.EqualFunc(was.sets, n.sets, rr.RRset.Equal) {
+			m[k] = was
+		}
 	}
 }
 

@@ -309,10 +309,11 @@ func (r *run) apply(ops []change, done []zone.Committed) {
 			r.t.Fatal(c.Err)
 		}
 		if c.Err == nil {
-			soa := r.model[modelApex].sets[dns.TypeSOA]
+			soa, before := r.model[modelApex].sets[dns.TypeSOA], r.model.clone()
 			if err := ops[i](func(o rr.Name, s rr.RRset) { r.model.set(base, o, s) }, soa); err != nil {
 				r.t.Fatalf("op %d was to fail: %v", i, err)
 			}
+			r.model.keep(before)
 		}
 		if i == len(done)-1 || done[i+1].Serial != c.Serial {
 			r.commit(base, c.Serial)
