@@ -32,6 +32,7 @@ func ParseProgress(r io.Reader, file string, apex rr.Name, progress func(records
 		index: make(map[key]int), broken: make(map[uint16]bool), plain: make(map[uint16]place),
 	}
 	p.file(r, file, apex, 0)
+	p.spell()
 	p.check()
 	if progress != nil {
 		progress(p.records)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,6 +94,30 @@ func TestLabelsAreRawOctets(t *testing.T) {
 
 // RFC 1035, section 5.1: an omitted TTL is the last one stated; before there is
 // any, the SOA's MINIMUM is taken.
+func TestANameHasOneSpelling(t *testing.T) {
+	sets, problems := Parse(strings.NewReader(`$TTL 60
+@ SOA a b 1 1 1 1 1
+@ NS ns1
+ns1 A 192.0.2.1
+Phone A 192.0.2.2
+phone TXT "x"
+PHONE AAAA 2001:db8::1
+other A 192.0.2.3
+Other.PHONES.example. TXT "y"
+`), "zone", rr.MustName("phones.Example."))
+	if Faulty(problems) {
+		t.Fatal(problems)
+	}
+	var got []string
+	for _, s := range sets[3:] {
+		got = append(got, s.Owner.String())
+	}
+	want := []string{"Phone.phones.Example.", "Phone.phones.Example.", "Phone.phones.Example.", "other.phones.Example.", "other.phones.Example."}
+	if !slices.Equal(got, want) {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
 func TestTTLWithoutDirective(t *testing.T) {
 	sets, problems := parse("@ SOA ns1 h 1 2 3 4 60\n@ NS ns1\nns1 90 A 192.0.2.1\nb A 192.0.2.1\n")
 	if len(problems) > 0 {
