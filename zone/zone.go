@@ -140,6 +140,9 @@ func (z *Zone) load(ctx context.Context) error {
 		if count++; count%10000 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
+		if z.table.Full() {
+			return errors.New("the zone is larger than the memory of one zone can be")
+		}
 		if !s.Owner.Valid() || !s.Owner.IsBelowOrEqual(z.apex) {
 			return fmt.Errorf("the store holds %s, which is not in the zone", s.Owner)
 		}
