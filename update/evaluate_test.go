@@ -98,6 +98,39 @@ func TestLargestMessages(t *testing.T) {
 	}
 }
 
+// A name is kept as one piece, so what it may hold is bounded: without that,
+// whoever may change one name could make every change of it as costly as the
+// whole zone.
+func TestTypesOfOneNameAreBounded(t *testing.T) {
+	z := newMemory(t, scenarioApex, testZone)
+	n := rr.MustName("wide.example.")
+	do := func(lines ...string) error {
+		_, err := Evaluate(z, parse(t, build(t, lines...)), Limits{})
+		return err
+	}
+	for i := range maxTypes {
+		if err := do(fmt.Sprintf("add wide 60 TYPE%d \\# 1 00", 1000+i)); err != nil {
+			t.Fatalf("type %d: %v", i, err)
+		}
+	}
+	var refused *Error
+	if err := do("add wide 60 A 192.0.2.1"); !errors.As(err, &refused) || refused.Rcode != dns.RcodeRefused ||
+		!strings.Contains(refused.Text, "wide.example. would have 101 types") {
+		t.Fatalf("one more: %v", err)
+	}
+	if err := do("del wide TYPE1000", "add wide 60 A 192.0.2.1"); err != nil {
+		t.Fatalf("one for another: %v", err)
+	}
+	z.Set(n, rr.RRset{Type: 2000, TTL: 60, Data: []string{"x"}}) // from a zone file, say
+	z.Set(n, rr.RRset{Type: 2001, TTL: 60, Data: []string{"x"}})
+	if err := do("del wide TYPE2000", "add wide 60 A 192.0.2.2"); err != nil {
+		t.Fatalf("a name that has too many gets fewer: %v", err)
+	}
+	if got := len(z.RRsets(n)); got != maxTypes+1 {
+		t.Fatalf("%d types", got)
+	}
+}
+
 // Sets that are large enough for an index behave as small ones do.
 func TestIndexedSetsFollowEveryChange(t *testing.T) {
 	z := newMemory(t, scenarioApex, testZone)
@@ -174,7 +207,7 @@ func TestRefusalNamesWhatIsMissing(t *testing.T) {
 // Notes of a hostile update are bounded.
 func TestNotesAreBounded(t *testing.T) {
 	var lines []string
-	for i := range 100 {
+	for i := range maxTypes {
 		lines = append(lines, fmt.Sprintf("add c 60 A 192.0.2.%d", i))
 	}
 	notes, err := Evaluate(newMemory(t, scenarioApex, testZone), parse(t, build(t, lines...)), Limits{})

@@ -21,6 +21,9 @@ const (
 	// maxRRset bounds an RRset to what a message of 65,535 octets can carry
 	// beside a question, OPT and TSIG.
 	maxRRset = 65000
+	// maxTypes bounds the RRsets of one name, as BIND's max-types-per-name
+	// does: a name is kept as one piece, which every change of it copies.
+	maxTypes = 100
 )
 
 // view is a zone as one update sees and changes it. Each name that the update
@@ -96,6 +99,9 @@ func (v *view) note(u *Record, why string) {
 // then hands them to the State.
 func (v *view) commit(o Limits) error {
 	for _, n := range v.nodes {
+		if err := n.checkTypes(); err != nil {
+			return err
+		}
 		for i := range n.sets {
 			if err := n.sets[i].checkSize(n.owner, o); err != nil {
 				return err
@@ -273,6 +279,24 @@ func (s *set) differs() bool {
 		}
 	}
 	return false
+}
+
+// checkTypes refuses an update that gives a name too many types. One that has
+// too many already may have fewer, or as many.
+func (n *node) checkTypes() error {
+	was, now := 0, 0
+	for i := range n.sets {
+		if len(n.sets[i].was.Data) > 0 {
+			was++
+		}
+		if len(n.sets[i].Data) > 0 {
+			now++
+		}
+	}
+	if now > maxTypes && now > was {
+		return prohibited(fmt.Sprintf("%s would have %d types, of at most %d", n.owner, now, maxTypes))
+	}
+	return nil
 }
 
 // checkSize refuses an update that makes an RRset too large. One that is too
