@@ -159,6 +159,14 @@ func TestAgainstModel(t *testing.T) {
 		if s := tab.Stats(); s.Retired != 0 {
 			t.Errorf("%d nodes wait although no reader is left", s.Retired)
 		}
+		live := int64(0)
+		for n := range tab.All(400) {
+			_, octets := classOf(len(n.b))
+			live += int64(octets)
+		}
+		if s := tab.Stats(); s.Live != live {
+			t.Errorf("%d octets are in use, %d of them by nodes", s.Live, live)
+		}
 	}
 }
 
