@@ -159,7 +159,7 @@ func (s *Server) parse(o ZoneOptions) ([]masterfile.Owned, []masterfile.Problem)
 		}
 	}
 	if o.File == "" {
-		return masterfile.ParseProgress(strings.NewReader(o.Text), builtIn, o.Apex, progress)
+		return masterfile.Parse(strings.NewReader(o.Text), builtIn, o.Apex, progress)
 	}
 	if _, err := os.Stat(o.File); err != nil {
 		return nil, []masterfile.Problem{{File: o.File, Text: fmt.Sprintf(

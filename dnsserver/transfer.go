@@ -38,7 +38,6 @@ func (s *Server) transfer(t *task) []byte {
 	}
 	// The connection's buffers are used again while the transfer runs.
 	job.msg = bytes.Clone(t.msg)
-	job.rq.Question = bytes.Clone(rq.Question)
 	t.from.conn.inFlight.Add(1)
 	s.transfers.Go(job.run)
 	return nil

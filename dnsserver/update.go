@@ -150,6 +150,8 @@ func (s *Server) outcome(u *pendingUpdate) (rcode uint16, ede *answer.EDE) {
 		return dns.RcodeServerFailure, &answer.EDE{Code: answer.EDENotReady, Text: "the server is stopping"}
 	case errors.Is(err, zone.ErrStore):
 		return dns.RcodeServerFailure, &answer.EDE{Code: answer.EDEOther, Text: "the change could not be stored"}
+	case errors.Is(err, zone.ErrTooBig), errors.Is(err, zone.ErrSerial):
+		return dns.RcodeServerFailure, &answer.EDE{Code: answer.EDEOther, Text: err.Error()}
 	default:
 		return dns.RcodeServerFailure, nil
 	}

@@ -8,7 +8,7 @@
 // change the zone.
 //
 // It must not open sockets, read configuration, or know DNS messages; it knows
-// the disk by the five methods of Store. Packages dnsserver and below use it;
+// the disk by the methods of Store. Packages dnsserver and below use it;
 // update sees a Draft through an interface of its own.
 //
 // Invariants:

@@ -11,7 +11,8 @@ import (
 
 // fail answers a batch that the store did not commit, and then tries to make
 // the store work again until it does or the zone is closed. Ops that stand
-// behind it or were queued meanwhile are refused, so that nobody waits for a broken disk.
+// behind it or were queued meanwhile are refused, so that nobody waits for a
+// broken disk.
 func (w *writer) fail(c *store.Commit, err error) {
 	z := w.z
 	err = fmt.Errorf("%w: %w", ErrStore, err)

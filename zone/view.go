@@ -65,7 +65,7 @@ type version struct {
 	negTTL uint32
 	apex   Node
 	soa    Set
-	wild   bool // some name's first label is an asterisk
+	wild   bool // some name has a label that is an asterisk
 	names  int
 	octets int64
 }

@@ -63,9 +63,6 @@ func (p *Process) wait() {
 // Log gives what the program has printed so far.
 func (p *Process) Log() string { return p.log.String() }
 
-// Exited is closed when the program has ended.
-func (p *Process) Exited() <-chan struct{} { return p.done }
-
 // Stop asks the program to end and waits for it. It returns the exit code.
 func (p *Process) Stop(t testing.TB) int {
 	t.Helper()
@@ -207,6 +204,3 @@ func tail(s string, lines int) string {
 	}
 	return strings.Join(all, "\n")
 }
-
-// Pid is the process id.
-func (p *Process) Pid() int { return p.cmd.Process.Pid }

@@ -20,13 +20,9 @@ type Owned struct {
 // order in which their first records stand in the file, and each owner and
 // type comes once. file is the name for messages; $INCLUDE is relative to its
 // directory. What was read is fit for use only if Faulty(problems) is false.
-func Parse(r io.Reader, file string, apex rr.Name) ([]Owned, []Problem) {
-	return ParseProgress(r, file, apex, nil)
-}
-
-// ParseProgress is Parse for large files: progress, when not nil, is called
-// now and then with the number of records read so far.
-func ParseProgress(r io.Reader, file string, apex rr.Name, progress func(records int)) ([]Owned, []Problem) {
+// progress, when not nil, is called now and then with the number of records
+// read so far.
+func Parse(r io.Reader, file string, apex rr.Name, progress func(records int)) ([]Owned, []Problem) {
 	p := &parser{
 		apex: apex, progress: progress,
 		index: make(map[key]int), broken: make(map[uint16]bool), plain: make(map[uint16]place),
@@ -40,7 +36,7 @@ func ParseProgress(r io.Reader, file string, apex rr.Name, progress func(records
 	return p.sets, p.problems.sorted(p.files)
 }
 
-// ParseFile is ParseProgress for a file on disk; not being able to read it is
+// ParseFile is Parse for a file on disk; not being able to read it is
 // a Problem like any other.
 func ParseFile(path string, apex rr.Name, progress func(records int)) ([]Owned, []Problem) {
 	f, err := os.Open(path)
@@ -48,7 +44,7 @@ func ParseFile(path string, apex rr.Name, progress func(records int)) ([]Owned, 
 		return nil, []Problem{{File: path, Text: "the zone file cannot be read: " + plainError(err)}}
 	}
 	defer f.Close()
-	return ParseProgress(f, path, apex, progress)
+	return Parse(f, path, apex, progress)
 }
 
 // key finds an RRset: the owner in lower case, and the type.

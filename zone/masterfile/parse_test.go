@@ -19,7 +19,7 @@ var apex = rr.MustName("phones.example.")
 const head = "$TTL 300\n@ SOA ns1 hostmaster 7 3600 900 604800 60\n@ NS ns1\nns1 A 192.0.2.53\n"
 
 func parse(text string) ([]Owned, []Problem) {
-	return Parse(strings.NewReader(text), "z", apex)
+	return Parse(strings.NewReader(text), "z", apex, nil)
 }
 
 // records gives the sets as text, one record a line, without the head's.
@@ -104,7 +104,7 @@ phone TXT "x"
 PHONE AAAA 2001:db8::1
 other A 192.0.2.3
 Other.PHONES.example. TXT "y"
-`), "zone", rr.MustName("phones.Example."))
+`), "zone", rr.MustName("phones.Example."), nil)
 	if Faulty(problems) {
 		t.Fatal(problems)
 	}
