@@ -3,13 +3,14 @@ SHELL := /bin/bash
 GO ?= go
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-PACKAGES := gcc libc6-dev bind9 bind9-dnsutils nsd knot knot-dnsutils ldnsutils
+PACKAGES := gcc libc6-dev bind9 bind9-dnsutils nsd knot knot-dnsutils ldnsutils dnsperf
+BENCH_PACKAGES := bind9 nsd knot dnsperf util-linux
 FUZZTIME ?= 10s
 
-.PHONY: help build demo setup test unit check cross fuzz bench clean
+.PHONY: help build demo setup test unit check cross fuzz bench bench-quick bench-go clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 build: bin/dialtone ## the program, as bin/dialtone
 
@@ -48,7 +49,15 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p | tail -2; \
 	  done; done
 
-bench: ## Go benchmarks of the hot paths
+bench: build ## dialtone beside Knot, NSD and BIND: everything, into BENCHMARKS.md
+	@.ci/setup $(BENCH_PACKAGES)
+	$(GO) run ./integration/bench -dialtone bin/dialtone
+
+bench-quick: build ## the same table in three minutes, printed only
+	@.ci/setup $(BENCH_PACKAGES)
+	$(GO) run ./integration/bench -quick -dialtone bin/dialtone
+
+bench-go: ## Go benchmarks of the hot paths
 	$(GO) test -run '^$$' -bench . -benchmem ./zone/... ./update/... ./dnsserver/...
 
 clean: ## remove what was built

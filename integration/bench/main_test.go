@@ -1,0 +1,16 @@
+//go:build linux
+
+package main
+
+import (
+	"os"
+	"testing"
+
+	"dialtone/integration/peertest"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	peertest.Cleanup()
+	os.Exit(code)
+}
