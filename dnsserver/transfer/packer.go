@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -19,8 +20,8 @@ import (
 // Measured over a zone of a million A records: messages of 16, 32 and 64 KiB
 // take the same 25.0 MB, since what pointers beyond 16 KiB cannot reach is
 // little beside the apex, and their times differ by no more than the noise of
-// the machine (0.4 to 0.6 s). So messages are as large as can be,
-// for the fewest system calls and signatures.
+// the machine. So messages are as large as can be, for the fewest system calls
+// and signatures.
 type packer struct {
 	ctx   context.Context
 	sign  *tsig.Stream
@@ -33,19 +34,22 @@ type packer struct {
 	limit    int    // octets for header, question and records
 	single   bool   // only one message may be sent: UDP
 
-	msg   []byte
-	count int // records in msg
+	msg   []byte // its capacity is at least limit
+	count int    // records in msg
 	owner []byte
 	names nameTable
-	first bool // the next message is the reply's first
+	first bool   // the next message is the reply's first
+	zone  []byte // the zone's name
+	apex  int    // where the zone's name is in msg; 0 when it is nowhere yet
+	owned int    // where the name is in msg whose records are being packed; 0 when it is nowhere
 }
 
 // errOverflow says that the reply does not fit its only message.
 var errOverflow = errors.New("reply does not fit one message")
 
-func newPacker(ctx context.Context, r *Request, sign *tsig.Stream, send func([]byte) error, stats *Stats, size int, opt []byte) *packer {
+func newPacker(ctx context.Context, r *Request, apex rr.Name, sign *tsig.Stream, send func([]byte) error, stats *Stats, size int, opt []byte) *packer {
 	p := &packer{
-		ctx: ctx, sign: sign, send: send, stats: stats, question: r.Question, opt: opt,
+		ctx: ctx, sign: sign, send: send, stats: stats, question: r.Question, opt: opt, zone: []byte(apex),
 		limit: size - len(opt) - sign.Overhead(), single: !r.TCP,
 	}
 	binary.BigEndian.PutUint16(p.header[:], r.ID)
@@ -54,6 +58,7 @@ func newPacker(ctx context.Context, r *Request, sign *tsig.Stream, send func([]b
 		p.header[2] |= flagRD
 	}
 	p.first = true
+	p.msg = make([]byte, 0, size)
 	p.begin()
 	return p
 }
@@ -70,7 +75,7 @@ const (
 func (p *packer) begin() {
 	p.msg = append(p.msg[:0], p.header[:]...)
 	p.msg = append(p.msg, 0, 0, 0, 0, 0, 0, 0, 0)
-	p.count = 0
+	p.count, p.apex, p.owned = 0, 0, 0
 	p.names.reset()
 	if p.first {
 		p.msg[5] = 1
@@ -110,15 +115,14 @@ func (p *packer) appendRecord(owner []byte, t uint16, ttl uint32, data []byte) {
 	p.msg = binary.BigEndian.AppendUint32(p.msg, ttl)
 	p.msg = append(p.msg, 0, 0)
 	start := len(p.msg)
-	spans, n, compress := rr.NamesIn(t, data)
-	if !compress {
-		n = 0
-	}
 	done := 0
-	for _, s := range spans[:n] {
-		p.msg = append(p.msg, data[done:s[0]]...)
-		p.appendName(data[s[0]:s[1]])
-		done = s[1]
+	if rr.Compressed(t) {
+		spans, n, _ := rr.NamesIn(t, data)
+		for _, s := range spans[:n] {
+			p.msg = append(p.msg, data[done:s[0]]...)
+			p.appendName(data[s[0]:s[1]])
+			done = s[1]
+		}
 	}
 	p.msg = append(p.msg, data[done:]...)
 	binary.BigEndian.PutUint16(p.msg[start-2:], uint16(len(p.msg)-start))
@@ -175,7 +179,11 @@ type nameTable struct {
 	hashes [rr.MaxLabels + 1]uint32
 }
 
-const maxPointer = 0x3FFF
+// A pointer has its two upper bits set (RFC 1035, section 4.1.4).
+const (
+	pointer    = 0xC000
+	maxPointer = 0x3FFF
+)
 
 func (t *nameTable) reset() { clear(t.slots[:]) }
 
@@ -193,9 +201,8 @@ func (t *nameTable) put(h uint32, off int) {
 	}
 }
 
-// appendName writes a name, its longest known suffix as a pointer.
-func (p *packer) appendName(name []byte) {
-	t := &p.names
+// hash notes where the labels of a name start, and the hashes of its suffixes.
+func (t *nameTable) hash(name []byte) (labels int) {
 	n := 0
 	for i := 0; name[i] != 0; i += int(name[i]) + 1 {
 		t.starts[n] = uint8(i)
@@ -210,15 +217,38 @@ func (p *packer) appendName(name []byte) {
 		h ^= h >> 15
 		t.hashes[k] = h
 	}
+	return n
+}
+
+// appendName writes a name, its longest known suffix as a pointer. The zone's
+// own name is known even when another name has its slot in the table, as one in a
+// thousand has: such a message would hold a quarter less.
+func (p *packer) appendName(name []byte) {
+	t := &p.names
+	n := t.hash(name)
+	apex := -1
+	if bytes.HasSuffix(name, p.zone) {
+		apex = len(name) - len(p.zone)
+	}
 	base := len(p.msg)
 	for k := range n {
 		start := int(t.starts[k])
-		if off := t.find(t.hashes[k]); off != 0 && sameName(p.msg, off, name[start:]) {
+		off := t.find(t.hashes[k])
+		if off != 0 && !sameName(p.msg, off, name[start:]) {
+			off = 0
+		}
+		if off == 0 && start == apex {
+			off = p.apex
+		}
+		if off != 0 {
 			p.msg = append(p.msg, name[:start]...)
-			p.msg = append(p.msg, 0xC0|byte(off>>8), byte(off))
+			p.msg = binary.BigEndian.AppendUint16(p.msg, pointer|uint16(off))
 			return
 		}
 		t.put(t.hashes[k], base+start)
+		if start == apex && base+start <= maxPointer {
+			p.apex = base + start
+		}
 	}
 	p.msg = append(p.msg, name...)
 }

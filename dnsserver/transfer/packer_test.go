@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -16,7 +17,7 @@ import (
 func packed(t testing.TB, size int, records []rr.RR) (msgs [][]byte) {
 	t.Helper()
 	r := &Request{TCP: true, Question: []byte("\x07EXAMPLE\x00\x00\xfc\x00\x01")}
-	p := newPacker(context.Background(), r, (*tsig.Context)(nil).Stream(), func(b []byte) error {
+	p := newPacker(context.Background(), r, "\x07example\x00", (*tsig.Context)(nil).Stream(), func(b []byte) error {
 		msgs = append(msgs, slices.Clone(b))
 		return nil
 	}, &Stats{}, size, nil)
@@ -148,5 +149,36 @@ func BenchmarkFullTransfer(b *testing.B) {
 			b.ReportMetric(float64(st.Octets), "octets")
 			b.ReportMetric(float64(st.Messages), "messages")
 		})
+	}
+}
+
+// A name that has the slot of the zone's own name does not keep the names
+// behind it from being compressed.
+func TestApexIsKnownInSpiteOfCollisions(t *testing.T) {
+	var slots nameTable
+	slot := func(n rr.Name) uint32 {
+		slots.hash([]byte(n))
+		return slots.hashes[0] % uint32(len(slots.slots))
+	}
+	apex := rr.MustName("example.")
+	i := 0
+	for slot(rr.MustName(fmt.Sprintf("x%d.example.", i))) != slot(apex) {
+		i++
+	}
+	records := []rr.RR{{Owner: rr.MustName(fmt.Sprintf("x%d.example.", i)), Type: dns.TypeA, Data: "abcd"}}
+	for range 100 {
+		i++
+		records = append(records, rr.RR{Owner: rr.MustName(fmt.Sprintf("x%d.example.", i)), Type: dns.TypeA, Data: "abcd"})
+	}
+	msgs := packed(t, 65535, records)
+	if got := unpacked(t, msgs); !slices.Equal(got, records) {
+		t.Errorf("got %v, want %v", got, records)
+	}
+	written := 0
+	for _, m := range msgs {
+		written += bytes.Count(m, []byte("\x07example\x00"))
+	}
+	if written != 1 {
+		t.Errorf("the zone's name is written out %d times", written)
 	}
 }

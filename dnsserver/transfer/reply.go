@@ -128,38 +128,18 @@ func (a *reply) content(p *packer, v zone.View) error {
 	if err := p.rr(a.soa); err != nil {
 		return err
 	}
-	apex := []byte(a.zone.Apex())
-	if err := p.node(v.ApexNode(), apex); err != nil {
+	if err := p.node(v.ApexNode()); err != nil {
 		return err
 	}
 	for n := range v.Nodes() {
 		if len(n.Owner()) == 0 {
 			continue
 		}
-		if err := p.node(n, apex); err != nil {
+		if err := p.node(n); err != nil {
 			return err
 		}
 	}
 	return p.rr(a.soa)
-}
-
-// node packs all records of one name but the SOA, which stands at both ends.
-func (p *packer) node(n zone.Node, apex []byte) error {
-	p.owner = append(append(p.owner[:0], n.Owner()...), apex...)
-	sets := n.Sets()
-	for set, ok := sets.Next(); ok; set, ok = sets.Next() {
-		t, ttl := set.Type(), set.TTL()
-		if t == dns.TypeSOA {
-			continue
-		}
-		all := set.Data()
-		for data, ok := all.Next(); ok; data, ok = all.Next() {
-			if err := p.record(p.owner, t, ttl, data); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 func (p *packer) rr(r rr.RR) error {
@@ -173,7 +153,7 @@ func (a *reply) packer(ctx context.Context) *packer {
 	if !a.TCP {
 		size = min(a.UDPSize, a.opt.MaxUDP)
 	}
-	return newPacker(ctx, a.Request, a.sign, a.send, &a.stats, size, a.optRecord())
+	return newPacker(ctx, a.Request, a.zone.Apex(), a.sign, a.send, &a.stats, size, a.optRecord())
 }
 
 // optRecord makes the OPT record of the reply, which every message gets

@@ -49,6 +49,21 @@ var layouts = map[uint16]layout{
 	dns.TypeRRSIG: {skip: 18, names: 1, tail: -1, fold: true},
 }
 
+// compressed has a bit for every type whose names may be compressed on output;
+// all of them are below 64.
+var compressed = func() (bits uint64) {
+	for t, l := range layouts {
+		if l.compress {
+			bits |= 1 << t
+		}
+	}
+	return bits
+}()
+
+// Compressed tells whether rdata of type t may have names that may be
+// compressed on output (RFC 3597, section 4).
+func Compressed(t uint16) bool { return t < 64 && compressed>>t&1 != 0 }
+
 // NamesIn gives the spans [start, end) of the names inside well-formed,
 // uncompressed rdata of type t, and whether they may be compressed on output.
 // A type without names gives none.

@@ -2,7 +2,6 @@ package table
 
 import (
 	"hash/maphash"
-	"iter"
 	"sync/atomic"
 )
 
@@ -57,29 +56,6 @@ func (t *Table) asOf(n Node, version uint64) (Node, bool) {
 		n = t.node(p)
 	}
 	return n, !n.gone()
-}
-
-// All gives every node of a version, empty non-terminals included, in no
-// order. The reader stays inside Begin..End for the whole iteration.
-func (t *Table) All(version uint64) iter.Seq[Node] {
-	return func(yield func(Node) bool) {
-		d := t.dir.Load()
-		for next := uint64(0); next < 1<<32; {
-			s := d.at(uint32(next))
-			// A split that is under way may show this segment again behind
-			// one of its halves: names before next were seen.
-			for i := range s.slots {
-				v := atomic.LoadUint64(&s.slots[i])
-				if slotRef(v) == 0 || uint64(slotTag(v)) < next {
-					continue
-				}
-				if n, ok := t.asOf(t.node(slotRef(v)), version); ok && !yield(n) {
-					return
-				}
-			}
-			next = uint64(s.prefix) + 1<<(32-s.depth)
-		}
-	}
 }
 
 // Put writes the node of a name for version, in the case of name, and makes

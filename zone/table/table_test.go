@@ -317,3 +317,21 @@ func BenchmarkReplace(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkAll walks a zone that no cache holds.
+func BenchmarkAll(b *testing.B) {
+	const names = 1000000
+	t := newTable()
+	var p Path
+	for i := range names {
+		t.set(&p, fmt.Sprint(5000000+i), "the octets of one address", 1)
+	}
+	t.Published()
+	octets := 0
+	for b.Loop() {
+		for n := range t.All(1) {
+			octets += len(n.Body())
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/names, "ns/node")
+}
