@@ -6,6 +6,8 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 PACKAGES := gcc libc6-dev bind9 bind9-dnsutils nsd knot knot-dnsutils ldnsutils dnsperf
 BENCH_PACKAGES := bind9 nsd knot dnsperf util-linux
 FUZZTIME ?= 10s
+# Options of make bench, as BENCH="-rows 1,5 -rounds 3": go run ./integration/bench -h lists them.
+BENCH ?=
 
 .PHONY: help build demo setup test unit check cross fuzz bench bench-quick bench-go clean
 
@@ -51,11 +53,11 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 
 bench: build ## dialtone beside Knot, NSD and BIND: everything, into BENCHMARKS.md
 	@.ci/setup $(BENCH_PACKAGES)
-	$(GO) run ./integration/bench -dialtone bin/dialtone
+	$(GO) run ./integration/bench -dialtone bin/dialtone $(BENCH)
 
 bench-quick: build ## the same table in three minutes, printed only
 	@.ci/setup $(BENCH_PACKAGES)
-	$(GO) run ./integration/bench -quick -dialtone bin/dialtone
+	$(GO) run ./integration/bench -quick -dialtone bin/dialtone $(BENCH)
 
 bench-go: ## Go benchmarks of the hot paths
 	$(GO) test -run '^$$' -bench . -benchmem ./zone/... ./update/... ./dnsserver/...

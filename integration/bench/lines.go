@@ -20,6 +20,7 @@ var (
 	milli     = unit{"ms", 3}
 	second    = unit{"s", 3}
 	mebi      = unit{"MiB", 1}
+	kibi      = unit{"KiB", 0}
 	percent   = unit{"%", 0}
 	count     = unit{"", 0}
 	times     = unit{"x", 2}
@@ -117,7 +118,7 @@ var table = concat(
 
 		{row: 10, id: "ixfr", what: "IXFR across HUPDATES updates to HNUMBERS numbers", unit: second, lower: true,
 			targets: []target{against(0.25, "<= 0.25 x BIND", bind)}},
-		{row: 10, id: "ixfr.octets", what: "size of that IXFR", unit: mebi, lower: true,
+		{row: 10, id: "ixfr.octets", what: "size of that IXFR", unit: kibi, lower: true,
 			targets: []target{against(0.25, "<= 0.25 x BIND", bind)}},
 
 		{row: 11, id: "start.store", what: "start with NUMBERS numbers to the first answer", unit: second, lower: true,

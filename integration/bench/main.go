@@ -83,6 +83,7 @@ func parse(args []string) (options, error) {
 	rows := f.String("rows", "", "rows of the table to measure, as 1,5,9; all when empty")
 	rounds := f.Int("rounds", 0, "rounds whose median counts")
 	seconds := f.Float64("seconds", 0, "length of each load")
+	numbers := f.Int("numbers", 0, "numbers in the zone of most rows")
 	out := f.String("out", "", "file for the report (BENCHMARKS.md when everything is measured)")
 	f.StringVar(&o.dir, "dir", "", "directory for data, kept afterwards; a temporary one when empty")
 	f.StringVar(&o.dialtone, "dialtone", "bin/dialtone", "the program that is measured")
@@ -108,6 +109,9 @@ func parse(args []string) (options, error) {
 	}
 	if *seconds > 0 {
 		o.plan.load = time.Duration(*seconds * float64(time.Second))
+	}
+	if *numbers > 0 {
+		o.plan.numbers = *numbers
 	}
 	var err error
 	if o.plan.rows, err = chosen(*rows); err != nil {
@@ -146,7 +150,7 @@ const (
 )
 
 // pinned in the environment says that this process has been started again already.
-const pinned = "DIALTONE_BENCH_PINNED"
+const pinned = "BENCH_PINNED"
 
 // onLoadCore starts this program again on the loads' core: all its threads, and all loads that it starts, are there then.
 func onLoadCore(pin bool) error {

@@ -18,7 +18,7 @@ func (r *report) methods() []string {
 		7:  fmt.Sprintf("Our own load with one update outstanding, %d of them over UDP. Beside it, in the same directory: 4 KiB appended to a file, fdatasync, as often.", p.oneByOne),
 		8:  fmt.Sprintf("Server and loads share two cores. Queries leave every 200 us on a schedule, whether replies come or not; waiting is counted from the schedule. %g s each without and with our own load of signed updates.", p.load.Seconds()),
 		9:  "A client that walks over the records of an AXFR over TCP, from the connection's begin to the closing SOA. The number of records is checked.",
-		10: fmt.Sprintf("%s updates by our own load, then the IXFR from the serial before them, once a round.", thousands(float64(p.historyUpdates), 0)),
+		10: fmt.Sprintf("%s updates by our own load to %s of the numbers, then the IXFR from the serial before them, once a round.", thousands(float64(p.historyUpdates), 0), thousands(float64(p.historyNumbers), 0)),
 		11: "From starting the program to the right answer for a number, asked every millisecond. dialtone starts from its store, the others from the zone file, as they always do.",
 		12: "The same with an empty directory: dialtone reads the zone file and stores it.",
 		13: fmt.Sprintf("PSS of all processes of a server from smaps_rollup, once two looks in turn see the same (within %v). Later: after updates to random numbers by our own load.", p.settle),
@@ -44,7 +44,7 @@ func settings() []string {
 	return []string{
 		"All: 127.0.0.1, one server at a time, taking turns; one core for the server (`taskset -c 0`, one worker), the other for the loads. Zone phones.example. with one A for each number, TTL 60.",
 		"dialtone: `GOMAXPROCS=1`, `limits.udp_buffer: 4MiB`, updates signed and checked against an acl, `journal.max_size: 64MiB`, cookies on as by default.",
-		"Knot: `udp-workers`, `tcp-workers`, `background-workers` 1; `zonefile-sync: -1` and the journal as by default, so that each batch of updates is synced once. It sets its socket buffers itself. `mod-cookies` in row 3 only.",
+		"Knot: `udp-workers`, `tcp-workers`, `background-workers` 1; `zonefile-sync: -1` and the journal as by default, so that each batch of updates is synced once. Its socket buffers cannot be set and are the kernel's default: a part of the first 400 queries finds no room, which does not slow it, for the others keep it busy. `mod-cookies` in row 3 only.",
 		"NSD: `server-count: 1`, `minimal-responses: yes`, socket buffers 4 MiB, its rate limiting off (with Debian's defaults it drops nearly everything), `answer-cookie: yes` in row 3 only.",
 		"BIND: `-n 1`, `minimal-responses yes`, no recursion, `notify no`, socket buffers 4 MiB, `update-quota 1000` (with the default of 100 it drops a part of 256 outstanding updates). Cookies on as by default. In row 10 `max-ixfr-ratio unlimited; max-journal-size unlimited`, so that it answers with the changes.",
 		"Every server logs warnings only.",
@@ -58,6 +58,7 @@ func limits() []string {
 		"Two cores share a cache and, on a virtual machine, a host. Spreads of ten per cent are usual: compare values of one run only.",
 		"What updates wait for is the sync of this machine's disk. A disk that is slower to sync favours a server that puts many updates into one sync.",
 		"dnsperf needs more of a core for a query than a server does. Where the server's core was not busy, its rate is dnsperf's limit: our own load tells the server's.",
+		"Knot's socket buffers are `net.core.rmem_default`: raise that before, and it loses nothing.",
 		"The kernel grants 4 MiB of socket buffer to root, or up to `net.core.rmem_max` to others.",
 	}
 }

@@ -54,15 +54,19 @@ func (r *report) fill(res *results) {
 			row.what += ", " + l.unit.name
 		}
 		any := false
+		var idle []string
 		for _, k := range kinds {
 			s := res.of(l.id, k.name)
 			any = any || s.rounds > 0
 			row.cells = append(row.cells, written(l.unit, s))
 			if busy := res.of(l.id+".busy", k.name); l.load && busy.rounds > 0 && busy.median < busyEnough {
 				row.cells[len(row.cells)-1] += " *"
-				r.notes = append(r.notes, fmt.Sprintf("\\* Row %d, %s: the core of %s was %.0f %% busy. The load tool was the limit, not the server, which can do more.",
-					l.row, r.plan.spell(l.what), k.name, busy.median))
+				idle = append(idle, fmt.Sprintf("%s %.0f %%", k.name, busy.median))
 			}
+		}
+		if idle != nil {
+			r.notes = append(r.notes, fmt.Sprintf("\\* Row %d, %s: the load tool was the limit, not the server, which can do more; its core was busy: %s.",
+				l.row, r.plan.spell(l.what), strings.Join(idle, ", ")))
 		}
 		if !any {
 			continue

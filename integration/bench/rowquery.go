@@ -24,7 +24,7 @@ const (
 // queriesByDnsperf measures queries that dnsperf sends.
 func (b *bench) queriesByDnsperf(ctx context.Context, s *server, line, file string, args ...string) error {
 	before := s.cpu()
-	args = append([]string{"-q", fmt.Sprint(querySockets * queryWindow), "-t", "2"}, args...)
+	args = append([]string{"-q", fmt.Sprint(querySockets * queryWindow), "-t", "1"}, args...)
 	p, err := b.dnsperf(ctx, s, file, args...)
 	used := s.cpu() - before
 	if err == nil {

@@ -133,39 +133,44 @@ func (b *bench) disk(ctx context.Context) error {
 // looks is how often a watched load is looked at.
 const looks = 20
 
-// watched runs many updates and says how far they are, at each twentieth of them. Look, when not nil, is called then and adds
-// to what is said. It runs beside the load, which does not wait for it.
+// watched runs many updates and says how far they are. Look, when not nil, is called at each twentieth of them and adds to what
+// is said. It runs beside the load, which does not wait for it.
 func (b *bench) watched(ctx context.Context, o load.UpdateOptions, row string, look func(acked uint64) string) (*load.UpdateResult, error) {
 	var acked atomic.Uint64
 	o.Acknowledged = &acked
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		step := max(1, o.Total/looks)
-		begin := time.Now()
-		for next := step; ; {
-			select {
-			case <-done:
-				return
-			case <-time.After(20 * time.Millisecond):
-			}
-			n := acked.Load()
-			if n < next {
-				continue
-			}
-			next = n/step*step + step
-			more := ""
-			if look != nil {
-				more = look(n)
-			}
-			if o.Total >= 100_000 {
-				b.say("%s  %s of %s updates, %s/s%s", row, thousands(float64(n), 0), thousands(float64(o.Total), 0),
-					thousands(float64(n)/time.Since(begin).Seconds(), 0), more)
-			}
-		}
+		b.watch(o.Total, &acked, done, row, look)
 	}()
 	r, err := load.Updates(ctx, o)
 	close(done)
 	<-ended
 	return r, err
+}
+
+func (b *bench) watch(total uint64, acked *atomic.Uint64, done <-chan struct{}, row string, look func(acked uint64) string) {
+	step := max(1, total/looks)
+	begin, said := time.Now(), time.Now()
+	for next := step; ; {
+		select {
+		case <-done:
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+		n := acked.Load()
+		if n < next {
+			continue
+		}
+		next = n/step*step + step
+		more := ""
+		if look != nil {
+			more = look(n)
+		}
+		if time.Since(said) > 5*time.Second {
+			said = time.Now()
+			b.say("%s  %s of %s updates, %s/s%s", row, thousands(float64(n), 0), thousands(float64(total), 0),
+				thousands(float64(n)/time.Since(begin).Seconds(), 0), more)
+		}
+	}
 }

@@ -40,7 +40,7 @@ func (b *bench) history(ctx context.Context) error {
 }
 
 func (b *bench) historyVisit(ctx context.Context, k *kind) error {
-	s, err := b.prepare(ctx, k, b.plan.historyNumbers, how{history: true})
+	s, err := b.prepare(ctx, k, b.plan.numbers, how{history: true})
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (b *bench) historyVisit(ctx context.Context, k *kind) error {
 		return err
 	}
 	o := b.updates(s)
-	o.Total = uint64(b.plan.historyUpdates)
+	o.Total, o.Count = uint64(b.plan.historyUpdates), b.plan.historyNumbers
 	r, err := b.watched(ctx, o, "row 10", nil)
 	if err := acknowledged(r, err); err != nil {
 		return err
@@ -67,7 +67,7 @@ func (b *bench) historyVisit(ctx context.Context, k *kind) error {
 			return fmt.Errorf("it sends the whole zone in place of the changes")
 		}
 		b.put("ixfr", k.name, t.Took.Seconds())
-		b.put("ixfr.octets", k.name, float64(t.Octets)/(1<<20))
+		b.put("ixfr.octets", k.name, float64(t.Octets)/(1<<10))
 	}
 	return nil
 }

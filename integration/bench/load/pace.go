@@ -43,6 +43,7 @@ func Pace(ctx context.Context, o PaceOptions) (r *PaceResult, err error) {
 	r = &PaceResult{}
 	l.r = r
 	err = onThread(o.Cores, func() error {
+		first()
 		sockets, err := dialAll(o.Addr, o.Sockets)
 		if err != nil {
 			return err

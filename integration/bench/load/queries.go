@@ -36,8 +36,8 @@ func (r QueryResult) Rate() float64 { return float64(r.Answered) / r.Took.Second
 // again. With a window of 400 the server does not run out of queries meanwhile. It makes batches large, so that the load
 // costs a fraction of the server, and its processor time says how much.
 const (
-	few  = 48
-	rest = 60 * time.Microsecond
+	few  = 100
+	rest = 200 * time.Microsecond
 )
 
 // Queries runs the load on this process' cores.
