@@ -17,6 +17,7 @@ type Epochs struct {
 	now  atomic.Uint64
 	list atomic.Pointer[[]*Reader]
 	mu   sync.Mutex // guards changes of list
+	left left
 }
 
 const idle = math.MaxUint64

@@ -52,8 +52,14 @@ func makeSlot(tag uint32, r ref) uint64 {
 	return uint64(tag)<<32 | uint64(r)
 }
 
-func newSegment(depth uint, prefix uint32, size int) *segment {
-	return &segment{depth: depth, prefix: prefix, slots: make([]uint64, size)}
+func (t *Table) newSegment(depth uint, prefix uint32, size int) *segment {
+	s := &segment{depth: depth, prefix: prefix}
+	if size == segmentMax {
+		s.slots = t.slots.take(t)
+	} else {
+		s.slots = make([]uint64, size)
+	}
+	return s
 }
 
 func (d *directory) at(h uint32) *segment {
@@ -154,9 +160,9 @@ func (t *Table) roomFor(tag uint32) *segment {
 		}
 		switch {
 		case 2*s.live <= len(s.slots): // mostly deleted slots: clean
-			t.replace(d, s, s.copyTo(newSegment(s.depth, s.prefix, len(s.slots))))
+			t.replace(d, s, s.copyTo(t.newSegment(s.depth, s.prefix, len(s.slots))))
 		case len(s.slots) < segmentMax || s.depth == depthMax:
-			t.replace(d, s, s.copyTo(newSegment(s.depth, s.prefix, 2*len(s.slots))))
+			t.replace(d, s, s.copyTo(t.newSegment(s.depth, s.prefix, 2*len(s.slots))))
 		default:
 			t.split(d, s)
 		}
@@ -185,6 +191,7 @@ func (t *Table) replace(d *directory, s *segment, by []*segment) {
 			d.segs[first+i].Store(n)
 		}
 	}
+	t.slots.discard(s)
 }
 
 func (t *Table) split(d *directory, s *segment) {
@@ -197,6 +204,6 @@ func (t *Table) split(d *directory, s *segment) {
 		d = next
 	}
 	t.replace(d, s, s.copyTo(
-		newSegment(s.depth+1, s.prefix, segmentMax),
-		newSegment(s.depth+1, s.prefix|1<<(31-s.depth), segmentMax)))
+		t.newSegment(s.depth+1, s.prefix, segmentMax),
+		t.newSegment(s.depth+1, s.prefix|1<<(31-s.depth), segmentMax)))
 }

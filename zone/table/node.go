@@ -10,8 +10,7 @@ import "encoding/binary"
 //	16 size      u32  octets in use, header included
 //	20 flags     u8
 //	21 nameLen   u8
-//	22 (unused)  u16
-//	24 name           labels below the apex in the case as entered, no root label
+//	22 name           labels below the apex in the case as entered, no root label
 //	   body           what package zone put there
 const (
 	offVersion  = 0
@@ -20,7 +19,7 @@ const (
 	offSize     = 16
 	offFlags    = 20
 	offNameLen  = 21
-	headerSize  = 24
+	headerSize  = 22
 )
 
 // flagGone marks a node that says its name does not exist. The other flags

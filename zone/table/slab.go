@@ -3,7 +3,6 @@ package table
 import (
 	"math/bits"
 	"sync/atomic"
-	"unsafe"
 )
 
 // ref is the place of a node: slab number and offset in units of 8 octets.
@@ -12,16 +11,17 @@ type ref uint32
 
 const (
 	unit       = 8
-	offsetBits = 17 // units in a slab: 1 MiB
+	offsetBits = 18 // units in a slab: 2 MiB, a huge page
 	slabMax    = unit << offsetBits
 	slabMin    = 1 << 10
 	maxSlabs   = 1 << (32 - offsetBits) // 32 GiB of nodes
 )
 
-// slabs is the memory of one table. Slabs are never given back: a zone that
-// shrank reuses them. Readers go through the atomic list; the rest belongs to
+// slabs is where the nodes of one table live. Slabs are never given back: a
+// zone that shrank reuses them. Readers go through the atomic list; the rest belongs to
 // the writer.
 type slabs struct {
+	table *Table
 	list  atomic.Pointer[[][]byte]
 	used  int // octets given out of the last slab
 	last  int // the slab that is being filled; -1 before the first
@@ -49,8 +49,8 @@ func classOf(size int) (class, octets int) {
 	return fineClasses + 4*(shift-7) + q - 5, q * step
 }
 
-func (s *slabs) init() {
-	s.last = -1
+func (s *slabs) init(t *Table) {
+	s.last, s.table = -1, t
 	s.list.Store(&[][]byte{})
 }
 
@@ -106,16 +106,10 @@ func (s *slabs) grow(size int) ref {
 	old := *s.list.Load()
 	list := make([][]byte, len(old), len(old)+1)
 	copy(list, old)
-	list = append(list, newSlab(size))
+	list = append(list, s.table.memory.take(s.table, size))
 	s.bytes += int64(size)
 	s.list.Store(&list)
 	return ref(len(old) << offsetBits)
-}
-
-// newSlab gives zeroed memory aligned to 8 octets.
-func newSlab(size int) []byte {
-	words := make([]uint64, (size+7)/8)
-	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), size)
 }
 
 // at gives the memory from r to the end of its slab.

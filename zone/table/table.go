@@ -13,6 +13,8 @@ type Table struct {
 	epochs *Epochs
 
 	// The writer's.
+	memory  memory
+	slots   slots
 	retired []retiree // oldest first
 	first   int       // of retired, the ones before are done
 	pending int       // retirees of the version that is being written, at the end
@@ -31,9 +33,10 @@ type retiree struct {
 // Init makes t an empty table, whose readers are those of e.
 func (t *Table) Init(e *Epochs) {
 	t.seed, t.epochs = maphash.MakeSeed(), e
-	t.mem.init()
+	t.memory.epochs = e
+	t.mem.init(t)
 	d := &directory{segs: make([]atomic.Pointer[segment], 1)}
-	d.segs[0].Store(newSegment(0, 0, segmentMin))
+	d.segs[0].Store(t.newSegment(0, 0, segmentMin))
 	t.dir.Store(d)
 }
 
@@ -138,12 +141,14 @@ func (t *Table) Published() {
 		t.retired[i].epoch = epoch
 	}
 	t.pending = 0
+	t.slots.published(epoch)
 	t.Reclaim()
 }
 
 // Reclaim frees what no reader can see any more. Writer only, between versions.
 func (t *Table) Reclaim() {
 	low := t.epochs.oldest()
+	t.slots.reclaim(low)
 	buried := false
 	for t.first < len(t.retired)-t.pending && t.retired[t.first].epoch <= low {
 		x := t.retired[t.first]
@@ -183,11 +188,13 @@ type Stats struct {
 
 // Stats tells the table's size. Writer only.
 func (t *Table) Stats() Stats {
-	s := Stats{Names: t.names, Octets: t.mem.bytes, Live: t.mem.live, Retired: len(t.retired) - t.first}
+	s := Stats{Names: t.names, Octets: t.mem.bytes + t.slots.octets(), Live: t.mem.live, Retired: len(t.retired) - t.first}
 	d := t.dir.Load()
 	for next := uint64(0); next < 1<<32; {
 		seg := d.at(uint32(next))
-		s.Octets += int64(8 * len(seg.slots))
+		if len(seg.slots) < segmentMax {
+			s.Octets += int64(8 * len(seg.slots))
+		}
 		next = uint64(seg.prefix) + 1<<(32-seg.depth)
 	}
 	return s

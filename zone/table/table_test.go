@@ -201,8 +201,10 @@ func TestMemoryANumber(t *testing.T) {
 		tab.set(&p, fmt.Sprint(5550000+i), "0123456789abcdefgh", 1) // an A record
 	}
 	tab.Published()
-	if got := float64(tab.Stats().Octets) / count; got > 90 {
-		t.Errorf("%.1f octets a number, want at most 90", got)
+	// 48 of the node, 21 of the index, which has just been split, and the slab
+	// that is being filled.
+	if got := float64(tab.Stats().Octets) / count; got > 80 {
+		t.Errorf("%.1f octets a number, want at most 80", got)
 	}
 }
 
