@@ -133,12 +133,17 @@ func decodeNode(n Node) []rr.RRset {
 func nodeFlags(apex bool, sets []rr.RRset) uint8 {
 	var f uint8
 	for _, s := range sets {
-		switch {
-		case s.Type == dns.TypeNS && !apex:
-			f |= flagCut
-		case s.Type == dns.TypeDNAME:
-			f |= flagDNAME
-		}
+		f |= typeFlags(apex, s.Type)
 	}
 	return f
+}
+
+func typeFlags(apex bool, t uint16) uint8 {
+	switch {
+	case t == dns.TypeNS && !apex:
+		return flagCut
+	case t == dns.TypeDNAME:
+		return flagDNAME
+	}
+	return 0
 }

@@ -307,15 +307,18 @@ func (w *writer) put(owner rr.Name, before, now []rr.RRset, number uint64) {
 func wireSize(rel string, sets []rr.RRset) (n int64) {
 	for _, s := range sets {
 		for _, d := range s.Data {
-			n += int64(len(rel) + 2 + 10 + len(d))
+			n += recordSize(len(rel), len(d))
 		}
 	}
 	return n
 }
 
+// recordSize is the octets of a record: owner with a pointer, and header.
+func recordSize(rel, data int) int64 { return int64(rel + 2 + 10 + data) }
+
 // hasAsterisk tells whether some label is a single asterisk: then that name
 // exists, with data or as an empty non-terminal, and is a wildcard.
-func hasAsterisk(rel string) bool {
+func hasAsterisk[S ~string | ~[]byte](rel S) bool {
 	for i := 0; i < len(rel); i += int(rel[i]) + 1 {
 		if rel[i] == 1 && rel[i+1] == '*' {
 			return true

@@ -59,7 +59,7 @@ type Options struct {
 // Store is what a zone needs of its place on disk; *store.Zone is one.
 type Store interface {
 	Meta() (m store.Meta, loaded bool, err error)
-	All() iter.Seq2[store.OwnedRRset, error]
+	All() iter.Seq2[*store.Stored, error]
 	Commit(c *store.Commit) error
 	Repair(sets []store.OwnedRRset, burnedTo uint32) error
 	Trim(now time.Time, maxAge time.Duration, maxSize int64) error
@@ -121,39 +121,6 @@ func Open(ctx context.Context, o Options) (*Zone, error) {
 	}
 	go z.run()
 	return z, nil
-}
-
-func (z *Zone) load(ctx context.Context) error {
-	var owner rr.Name
-	var sets []rr.RRset
-	count := 0
-	flush := func() {
-		if len(sets) > 0 {
-			z.w.put(owner, nil, sets, 1)
-			sets = sets[:0]
-		}
-	}
-	for s, err := range z.o.Store.All() {
-		if err != nil {
-			return err
-		}
-		if count++; count%10000 == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if z.table.Full() {
-			return errors.New("the zone is larger than the memory of one zone can be")
-		}
-		if !s.Owner.Valid() || !s.Owner.IsBelowOrEqual(z.apex) {
-			return fmt.Errorf("the store holds %s, which is not in the zone", s.Owner)
-		}
-		if s.Owner != owner && !s.Owner.EqualFold(owner) {
-			flush()
-			owner = s.Owner
-		}
-		sets = append(sets, s.Set)
-	}
-	flush()
-	return z.publish(1)
 }
 
 // publish makes what was put for a version visible.

@@ -349,7 +349,10 @@ func TestLargeRepairAtEveryFault(t *testing.T) {
 
 func firstOf(z *Zone) (OwnedRRset, error) {
 	for r, err := range z.All() {
-		return r, err
+		if err != nil {
+			return OwnedRRset{}, err
+		}
+		return r.Clone(), nil
 	}
 	return OwnedRRset{}, nil
 }

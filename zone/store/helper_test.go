@@ -120,10 +120,11 @@ func commit(t testing.TB, z *Zone, c *Commit) {
 func content(t testing.TB, z *Zone) map[string]string {
 	t.Helper()
 	m := make(map[string]string)
-	for r, err := range z.All() {
+	for stored, err := range z.All() {
 		if err != nil {
 			t.Fatal(err)
 		}
+		r := stored.Clone()
 		m[r.Owner.String()+" "+rr.TypeString(r.Set.Type)] = fmt.Sprintf("%d %x", r.Set.TTL, r.Set.Data)
 	}
 	return m
@@ -171,10 +172,11 @@ func check(t testing.TB, z *Zone) {
 	}
 	var serial uint32
 	var last OwnedRRset
-	for r, err := range z.All() {
+	for stored, err := range z.All() {
 		if err != nil {
 			t.Fatal(err)
 		}
+		r := stored.Clone()
 		if last.Owner != "" {
 			if c := last.Owner.Compare(r.Owner); c > 0 || c == 0 && last.Set.Type >= r.Set.Type {
 				t.Fatalf("%s %d stands before %s %d", last.Owner, last.Set.Type, r.Owner, r.Set.Type)

@@ -46,8 +46,8 @@ const maxData = 65535
 // span is a place in an arena.
 type span struct{ from, to uint32 }
 
-// rrsetSpans is an RRset in an arena: Go strings are cut only when the arena
-// is complete, so that a million RRsets cost a few allocations.
+// rrsetSpans is an RRset in an arena: it is cut out only when the arena is
+// complete and does not move any more.
 type rrsetSpans struct {
 	owner span
 	ttl   uint32

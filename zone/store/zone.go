@@ -137,18 +137,35 @@ type OwnedRRset struct {
 	Set   rr.RRset
 }
 
+// Stored is an RRset as All reads it. Its octets are All's: the next one
+// replaces them.
+type Stored struct {
+	Owner []byte // in wire form, in the case as entered
+	Type  uint16
+	TTL   uint32 // seconds
+	Data  [][]byte
+}
+
+// Clone gives a copy to keep.
+func (r *Stored) Clone() OwnedRRset {
+	data := make([]string, len(r.Data))
+	for i, d := range r.Data {
+		data[i] = string(d)
+	}
+	return OwnedRRset{rr.Name(r.Owner), rr.RRset{Type: r.Type, TTL: r.TTL, Data: data}}
+}
+
 // All streams every RRset of one moment, by owner in canonical order and then
-// by type. Strings of neighbouring RRsets share memory: who keeps a few for
-// long should clone them. An error ends the stream.
-func (z *Zone) All() iter.Seq2[OwnedRRset, error] {
-	return func(yield func(OwnedRRset, error) bool) {
-		if err := z.all(func(r OwnedRRset) bool { return yield(r, nil) }); err != nil {
-			yield(OwnedRRset{}, fmt.Errorf("read zone %s: %w", z.apex, err))
+// by type, without an allocation for any of them. An error ends the stream.
+func (z *Zone) All() iter.Seq2[*Stored, error] {
+	return func(yield func(*Stored, error) bool) {
+		if err := z.all(func(r *Stored) bool { return yield(r, nil) }); err != nil {
+			yield(nil, fmt.Errorf("read zone %s: %w", z.apex, err))
 		}
 	}
 }
 
-func (z *Zone) all(yield func(OwnedRRset) bool) error {
+func (z *Zone) all(yield func(*Stored) bool) error {
 	sn, id, err := z.snapshotOfRRsets()
 	if err != nil {
 		return err
@@ -191,12 +208,13 @@ func (z *Zone) snapshotOfRRsets() (*snapshot, uint32, error) {
 // records: from 256 KiB on, larger chunks gain nothing.
 const chunkOctets = 512 << 10
 
-// chunk is a run of RRsets: its octets become one string, its records one
-// slice, whatever their number.
+// chunk is a run of RRsets, read at one go and then handed out while Badger is
+// free.
 type chunk struct {
 	arena []byte
 	spans []span
 	sets  []rrsetSpans
+	out   Stored
 }
 
 // fill reads RRsets from key next on, and returns the key to go on with, or
@@ -218,18 +236,19 @@ func (c *chunk) fill(txn *badger.Txn, apexLower rr.Name, prefix, next []byte) ([
 	return more, err
 }
 
-func (c *chunk) yield(yield func(OwnedRRset) bool) bool {
-	text := string(c.arena)
-	data := make([]string, len(c.spans))
-	for i, s := range c.spans {
-		data[i] = text[s.from:s.to]
-	}
+func (c *chunk) yield(yield func(*Stored) bool) bool {
+	spans, r := c.spans, &c.out
 	for _, s := range c.sets {
-		set := rr.RRset{Type: s.typ, TTL: s.ttl, Data: data[:s.data:s.data]}
-		data = data[s.data:]
-		if !yield(OwnedRRset{rr.Name(text[s.owner.from:s.owner.to]), set}) {
+		r.Owner, r.Type, r.TTL, r.Data = c.cut(s.owner), s.typ, s.ttl, r.Data[:0]
+		for _, d := range spans[:s.data] {
+			r.Data = append(r.Data, c.cut(d))
+		}
+		spans = spans[s.data:]
+		if !yield(r) {
 			return false
 		}
 	}
 	return true
 }
+
+func (c *chunk) cut(s span) []byte { return c.arena[s.from:s.to:s.to] }

@@ -74,10 +74,14 @@ func (s *Store) Meta() (store.Meta, bool, error) {
 }
 
 // All implements zone.Store.
-func (s *Store) All() iter.Seq2[store.OwnedRRset, error] {
-	return func(yield func(store.OwnedRRset, error) bool) {
+func (s *Store) All() iter.Seq2[*store.Stored, error] {
+	return func(yield func(*store.Stored, error) bool) {
 		for _, x := range s.Sets() {
-			if !yield(x, nil) {
+			stored := store.Stored{Owner: []byte(x.Owner), Type: x.Set.Type, TTL: x.Set.TTL}
+			for _, d := range x.Set.Data {
+				stored.Data = append(stored.Data, []byte(d))
+			}
+			if !yield(&stored, nil) {
 				return
 			}
 		}
