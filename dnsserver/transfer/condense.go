@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"iter"
-	"slices"
-	"strings"
 
 	"dialtone/zone/rr"
 	"dialtone/zone/store"
@@ -36,7 +34,7 @@ type budget struct {
 // condense folds journal entries, oldest first, into one difference from
 // serial from to serial to.
 func condense(ctx context.Context, entries iter.Seq2[*store.Entry, error], from, to uint32, b budget) (*difference, error) {
-	f := folder{changes: make(map[recordKey]change)}
+	f := newFolder()
 	d := &difference{}
 	at := from
 	for e, err := range entries {
@@ -53,11 +51,11 @@ func condense(ctx context.Context, entries iter.Seq2[*store.Entry, error], from,
 			d.oldSOA = e.OldSOA
 		}
 		at = e.To
-		for _, r := range e.Deleted {
-			f.change(r, false)
+		for i := range e.Deleted {
+			f.change(&e.Deleted[i], false)
 		}
-		for _, r := range e.Added {
-			f.change(r, true)
+		for i := range e.Added {
+			f.change(&e.Added[i], true)
 		}
 		if f.read += 64; f.read > b.read || f.held > b.hold {
 			return nil, errTooMuch
@@ -73,100 +71,17 @@ func condense(ctx context.Context, entries iter.Seq2[*store.Entry, error], from,
 	return d, nil
 }
 
-// folder holds the net change of every record that the journal touched and
-// that is not as it was.
-type folder struct {
-	changes    map[recordKey]change
-	read, held int // octets
-}
-
-// recordKey identifies a record as RFC 2136, section 1.1.1 does.
-type recordKey struct {
-	owner rr.Name // lower case
-	typ   uint16
-	data  string // canonical
-}
-
-// change is a record before and after; the zero form is a record that is not
-// there. TTL and case belong to it: a record that differs in them only is
-// deleted and added.
-type change struct{ before, after form }
-
-type form struct {
-	exists bool
-	owner  rr.Name
-	ttl    uint32
-	data   string
-}
-
-func (f *folder) change(r rr.RR, added bool) {
-	size := len(r.Owner) + 10 + len(r.Data)
-	f.read += size
-	k := recordKey{r.Owner.Lower(), r.Type, rr.CanonicalData(r.Type, r.Data)}
-	now := form{true, r.Owner, r.TTL, r.Data}
-	c, seen := f.changes[k]
-	switch {
-	case !seen && !added:
-		c.before = now
-	case added:
-		c.after = now
-	default:
-		c.after = form{}
-	}
-	switch {
-	case c.before == c.after:
-		if seen {
-			delete(f.changes, k)
-			f.held -= size
-		}
-	default:
-		f.changes[k] = c
-		if !seen {
-			f.held += size
-		}
-	}
-}
-
-// into writes the net change in the order of owners, so that the same
-// difference always looks the same and its names compress.
-func (f *folder) into(d *difference) {
-	keys := make([]recordKey, 0, len(f.changes))
-	for k := range f.changes {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, func(a, b recordKey) int {
-		if c := strings.Compare(string(a.owner), string(b.owner)); c != 0 {
-			return c
-		}
-		if a.typ != b.typ {
-			return int(a.typ) - int(b.typ)
-		}
-		return strings.Compare(a.data, b.data)
-	})
-	for _, k := range keys {
-		c := f.changes[k]
-		if c.before.exists {
-			d.deleted = d.deleted.append(k.typ, c.before)
-			d.count++
-		}
-		if c.after.exists {
-			d.added = d.added.append(k.typ, c.after)
-			d.count++
-		}
-	}
-}
-
 // records are uncompressed records one after the other, each as owner, type,
 // TTL, length and rdata: what waits for a slow peer is no larger than it must
 // be.
 type records []byte
 
-func (b records) append(t uint16, f form) records {
-	b = append(b, f.owner...)
+func (b records) append(owner []byte, t uint16, ttl uint32, data []byte) records {
+	b = append(b, owner...)
 	b = binary.BigEndian.AppendUint16(b, t)
-	b = binary.BigEndian.AppendUint32(b, f.ttl)
-	b = binary.BigEndian.AppendUint16(b, uint16(len(f.data)))
-	return append(b, f.data...)
+	b = binary.BigEndian.AppendUint32(b, ttl)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(data)))
+	return append(b, data...)
 }
 
 // each packs all records.
