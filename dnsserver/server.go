@@ -31,6 +31,7 @@ type Server struct {
 
 	responder      *answer.Responder
 	transferServer *transfer.Server
+	yielder        yielder
 	notifier       *transfer.Notifier
 
 	listeners []*listener
@@ -96,6 +97,7 @@ func (s *Server) release() error {
 		l.close()
 	}
 	s.metrics.close()
+	s.yielder.close()
 	faults = append(faults, s.closeZones())
 	if s.store != nil {
 		faults = append(faults, s.store.Close())
@@ -129,9 +131,11 @@ func (s *Server) run() {
 		CookieSecrets: s.opts.CookieSecrets,
 	})
 	s.responder.SetTime(s.opts.Now())
+	s.yielder.init()
 	s.transferServer = transfer.NewServer(transfer.Options{
 		Transfers: limits.Transfers, TransfersPerAddress: limits.TransfersPerAddress,
 		MaxUDP: limits.UDPSize, ServerID: s.opts.ServerID, Logger: s.log,
+		Yield: s.yield,
 	})
 	s.notifier = transfer.NewNotifier(transfer.NotifyOptions{Keys: s.keys, Logger: s.log})
 	s.tcp.init()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"runtime"
 
 	"github.com/miekg/dns"
 
@@ -53,6 +54,16 @@ func (s *Server) transferUDP(t *task, j *transferJob) []byte {
 		return s.refuseTransfer(t, j.rq.Zone, j.rq, refused)
 	}
 	return nil
+}
+
+// yield lets queries run beside transfers. As long as there are more processors than transfers, one of
+// them looks at the sockets anyway.
+func (s *Server) yield() {
+	if int(s.transferServer.Counters.Active.Load()) < runtime.GOMAXPROCS(0) {
+		runtime.Gosched()
+		return
+	}
+	s.yielder.yield()
 }
 
 // refuseTransfer answers a transfer that did not begin.

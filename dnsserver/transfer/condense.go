@@ -31,12 +31,15 @@ type budget struct {
 	keep int // of the difference, in the end
 }
 
+// yieldEvery is after how many octets of journal others are let run.
+const yieldEvery = 32 << 10
+
 // condense folds journal entries, oldest first, into one difference from
 // serial from to serial to.
-func condense(ctx context.Context, entries iter.Seq2[*store.Entry, error], from, to uint32, b budget) (*difference, error) {
+func condense(ctx context.Context, entries iter.Seq2[*store.Entry, error], from, to uint32, b budget, yield func()) (*difference, error) {
 	f := newFolder()
 	d := &difference{}
-	at := from
+	at, yielded := from, 0
 	for e, err := range entries {
 		if err != nil {
 			return nil, err
@@ -56,6 +59,10 @@ func condense(ctx context.Context, entries iter.Seq2[*store.Entry, error], from,
 		}
 		for i := range e.Added {
 			f.change(&e.Added[i], true)
+		}
+		if f.read-yielded > yieldEvery {
+			yielded = f.read
+			yield()
 		}
 		if f.read += 64; f.read > b.read || f.held > b.hold {
 			return nil, errTooMuch

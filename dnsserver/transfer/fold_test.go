@@ -121,7 +121,7 @@ func BenchmarkCondense(b *testing.B) {
 			entries := journalOf(updates, size)
 			b.ReportAllocs()
 			for b.Loop() {
-				d, err := condense(context.Background(), entries, 0, uint32(updates/size), budget{1 << 30, 1 << 30, 1 << 30})
+				d, err := condense(context.Background(), entries, 0, uint32(updates/size), budget{1 << 30, 1 << 30, 1 << 30}, func() {})
 				if err != nil || d.count > 20000 {
 					b.Fatal(d, err)
 				}

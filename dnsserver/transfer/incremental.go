@@ -54,7 +54,7 @@ func (a *reply) difference(ctx context.Context, b budget) (*difference, error) {
 			return nil, ctx.Err()
 		}
 	}
-	return condense(ctx, a.zone.Journal(a.Serial, a.stats.Serial), a.Serial, a.stats.Serial, b)
+	return condense(ctx, a.zone.Journal(a.Serial, a.stats.Serial), a.Serial, a.stats.Serial, b, a.opt.Yield)
 }
 
 // pack writes the sequence of RFC 1995, section 4.

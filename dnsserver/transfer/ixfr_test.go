@@ -336,7 +336,7 @@ func TestCondensingIsBounded(t *testing.T) {
 				}
 			}
 		}
-		if _, err := condense(context.Background(), endless, 0, 1000000, c.budget); !errors.Is(err, errTooMuch) || read > 200 {
+		if _, err := condense(context.Background(), endless, 0, 1000000, c.budget, func() {}); !errors.Is(err, errTooMuch) || read > 200 {
 			t.Errorf("%s: %v after %d entries", c.name, err, read)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"runtime"
 	"time"
 
 	"dialtone/update/tsig"
@@ -27,6 +28,7 @@ type packer struct {
 	sign  *tsig.Stream
 	send  func([]byte) error
 	stats *Stats
+	yield func()
 
 	header   [4]byte // ID and flags
 	question []byte
@@ -49,7 +51,7 @@ var errOverflow = errors.New("reply does not fit one message")
 
 func newPacker(ctx context.Context, r *Request, apex rr.Name, sign *tsig.Stream, send func([]byte) error, stats *Stats, size int, opt []byte) *packer {
 	p := &packer{
-		ctx: ctx, sign: sign, send: send, stats: stats, question: r.Question, opt: opt, zone: []byte(apex),
+		ctx: ctx, sign: sign, send: send, stats: stats, yield: runtime.Gosched, question: r.Question, opt: opt, zone: []byte(apex),
 		limit: size - len(opt) - sign.Overhead(), single: !r.TCP,
 	}
 	binary.BigEndian.PutUint16(p.header[:], r.ID)
@@ -147,6 +149,7 @@ func (p *packer) flush() error {
 	p.stats.Octets += int64(len(p.msg))
 	p.first = false
 	p.begin()
+	p.yield()
 	return nil
 }
 

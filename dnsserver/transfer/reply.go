@@ -153,7 +153,9 @@ func (a *reply) packer(ctx context.Context) *packer {
 	if !a.TCP {
 		size = min(a.UDPSize, a.opt.MaxUDP)
 	}
-	return newPacker(ctx, a.Request, a.zone.Apex(), a.sign, a.send, &a.stats, size, a.optRecord())
+	p := newPacker(ctx, a.Request, a.zone.Apex(), a.sign, a.send, &a.stats, size, a.optRecord())
+	p.yield = a.opt.Yield
+	return p
 }
 
 // optRecord makes the OPT record of the reply, which every message gets

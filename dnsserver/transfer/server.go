@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,7 @@ type Options struct {
 	MaxUDP              int           // octets of a reply over UDP, and what our OPT offers (1232)
 	ServerID            string        // answer to NSID (none)
 	Logger              *slog.Logger  // (slog.Default)
+	Yield               func()        // lets others run; called after each piece of work of some 100 microseconds (runtime.Gosched)
 }
 
 func (o Options) withDefaults() Options {
@@ -44,6 +46,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.Yield == nil {
+		o.Yield = runtime.Gosched
 	}
 	return o
 }
