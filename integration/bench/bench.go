@@ -20,13 +20,15 @@ type bench struct {
 	programs    map[*kind]string
 	dnsperfPath string
 	made        map[int]*data
-	seeds       map[int]string // stores of dialtone by size
-	runs        int            // of servers, to name their directories
+	seeds       map[int]string        // stores of dialtone by size
+	firsts      map[int]time.Duration // what making them took, until row 12 has it
+	runs        int                   // of servers, to name their directories
 	results     results
 }
 
 func newBench(o options, w io.Writer) (*bench, error) {
-	b := &bench{plan: o.plan, w: w, dir: o.dir, keep: o.dir != "", made: map[int]*data{}, seeds: map[int]string{}}
+	b := &bench{plan: o.plan, w: w, dir: o.dir, keep: o.dir != "", made: map[int]*data{}, seeds: map[int]string{},
+		firsts: map[int]time.Duration{}}
 	b.programs = map[*kind]string{dialtone: o.dialtone}
 	var err error
 	if b.dnsperfPath, err = locate("dnsperf", "dnsperf"); err != nil {

@@ -42,9 +42,9 @@ var fullPlan = plan{
 var quickPlan = plan{
 	rounds: 2, load: time.Second, pin: true,
 	numbers: 1_000_000, small: 10_000, big: 1_000_000,
-	queries: 200_000, updates: 100_000, oneByOne: 200, queryRate: 50_000, updateRate: 10_000,
+	queries: 200_000, updates: 100_000, oneByOne: 60, queryRate: 50_000, updateRate: 10_000,
 	historyNumbers: 500, historyUpdates: 5_000,
-	growth: 100_000,
+	growth: 50_000,
 	settle: 2 * time.Second,
 }
 

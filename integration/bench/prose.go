@@ -55,6 +55,7 @@ func settings() []string {
 func limits() []string {
 	return []string{
 		"Loopback has no network card and no driver: a server spends a larger share of its time in its own code on a real network, and all of them spend more for each datagram.",
+		"Where a system call is dear, as on many virtual machines, servers that take one datagram a call (Debian's NSD, BIND) lose more than those that take many.",
 		"Two cores share a cache and, on a virtual machine, a host. Spreads of ten per cent are usual: compare values of one run only.",
 		"What updates wait for is the sync of this machine's disk. A disk that is slower to sync favours a server that puts many updates into one sync.",
 		"dnsperf needs more of a core for a query than a server does. Where the server's core was not busy, its rate is dnsperf's limit: our own load tells the server's.",

@@ -18,23 +18,32 @@ func (b *bench) firstStarts(ctx context.Context) error {
 	for round := range b.plan.rounds {
 		for _, k := range []*kind{dialtone, knot} {
 			b.say("round %d of %d: first start of %s", round+1, b.plan.rounds, k.name)
-			visit := func() error {
-				s, err := b.prepare(ctx, k, b.plan.numbers, how{empty: true})
-				if err != nil {
-					return err
-				}
-				defer b.discard(s)
-				took, err := s.start(ctx)
-				if err == nil {
-					b.put("start.first", k.name, took.Seconds())
-				}
-				return err
-			}
+			visit := func() error { return b.firstStart(ctx, k) }
 			if err := b.try(ctx, "row 12", k, visit); err != nil {
 				return err
 			}
 		}
 	}
+	return nil
+}
+
+func (b *bench) firstStart(ctx context.Context, k *kind) error {
+	// The store of the other rows was made by such a start.
+	if took, ok := b.firsts[b.plan.numbers]; ok && k == dialtone {
+		delete(b.firsts, b.plan.numbers)
+		b.put("start.first", k.name, took.Seconds())
+		return nil
+	}
+	s, err := b.prepare(ctx, k, b.plan.numbers, how{empty: true})
+	if err != nil {
+		return err
+	}
+	defer b.discard(s)
+	took, err := s.start(ctx)
+	if err != nil {
+		return err
+	}
+	b.put("start.first", k.name, took.Seconds())
 	return nil
 }
 

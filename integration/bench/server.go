@@ -32,6 +32,7 @@ type server struct {
 	env   []string
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when the program has ended
+	say   func(format string, args ...any)
 }
 
 // options of prepare.
@@ -67,7 +68,7 @@ func (b *bench) prepare(ctx context.Context, k *kind, numbers int, h how) (*serv
 	if err := os.Symlink(d.zone, file); err != nil {
 		return nil, err
 	}
-	s := &server{kind: k, data: d, set: setting{dir: dir, zoneFile: file, cookies: h.cookies, history: h.history, cores: h.cores}}
+	s := &server{kind: k, data: d, say: b.say, set: setting{dir: dir, zoneFile: file, cookies: h.cookies, history: h.history, cores: h.cores}}
 	if s.set.cores == nil && b.plan.pin {
 		s.set.cores = []int{serverCore}
 	}
@@ -113,6 +114,7 @@ func (b *bench) seed(ctx context.Context, k *kind, d *data) error {
 		return err
 	}
 	b.say("%s has stored %s numbers; from start to answer %.1f s", k.name, thousands(float64(d.numbers), 0), took.Seconds())
+	b.firsts[d.numbers] = took
 	b.seeds[d.numbers] = filepath.Join(s.set.dir, "data")
 	return nil
 }
@@ -155,9 +157,13 @@ func (s *server) untilAnswer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	deadline := time.Now().Add(patience)
+	begin, said := time.Now(), time.Now()
 	last := errors.New("no answer")
-	for time.Now().Before(deadline) {
+	for time.Since(begin) < patience {
+		if time.Since(said) > 10*time.Second {
+			said = time.Now()
+			s.say("%s is starting: %.0f s so far", s.kind.name, time.Since(begin).Seconds())
+		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
