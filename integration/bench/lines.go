@@ -111,7 +111,8 @@ var table = concat(
 		{row: 8, id: "share.busy.lost", what: "queries lost beside updates", unit: count, lower: true,
 			targets: []target{{factor: 0, fixed: true, text: "none"}}},
 		{row: 8, id: "share.updates", what: "updates acknowledged meanwhile", unit: perSecond, beside: true},
-		{row: 8, id: "share.busy.late", what: "load behind its own schedule, at most", unit: milli, beside: true},
+		{row: 8, id: "share.busy.late", what: "load behind its own schedule beside updates, at most", unit: milli, beside: true},
+		{row: 8, id: "share.quiet.late", what: "load behind its own schedule without updates, at most", unit: milli, beside: true},
 
 		{row: 9, id: "axfr", what: "AXFR of NUMBERS numbers", unit: second, lower: true, targets: []target{against(1, "<= Knot", knot)}},
 		{row: 9, id: "axfr.octets", what: "size of that AXFR", unit: mebi, beside: true},

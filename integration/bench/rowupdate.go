@@ -104,6 +104,12 @@ func (b *bench) shareVisit(ctx context.Context, k *kind) error {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(3))
 	o := load.PaceOptions{Addr: s.addr, Packets: s.data.packets, Sockets: 4, Rate: b.plan.queryRate, For: b.plan.load,
 		Timeout: queryTimeout, Cores: cores}
+	// What a server still does after its start is no part of either.
+	warm := o
+	warm.For /= 4
+	if _, err := load.Pace(ctx, warm); err != nil {
+		return err
+	}
 	if err := b.pace(ctx, s, "share.quiet", o); err != nil {
 		return err
 	}
