@@ -128,6 +128,7 @@ func (s *Store) commit(b *batch) error {
 	if err != nil {
 		s.broken.Store(true)
 	}
+	s.releaseLater()
 	return err
 }
 

@@ -242,7 +242,7 @@ func TestConcurrentUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := make(chan struct{})
-	done := make(chan error, 4)
+	done := make(chan error, 5)
 	until := func(f func() error) {
 		go func() {
 			for {
@@ -278,6 +278,10 @@ func TestConcurrentUse(t *testing.T) {
 		}
 		return nil
 	})
+	until(func() error {
+		s.releasePages()
+		return nil
+	})
 	serial := uint32(1)
 	until(func() error {
 		serial++
@@ -287,7 +291,7 @@ func TestConcurrentUse(t *testing.T) {
 		commit(t, z, change(z, 21+i, 22+i, int(i), 3, int(i)))
 	}
 	close(stop)
-	for range 4 {
+	for range 5 {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}

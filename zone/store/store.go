@@ -58,8 +58,9 @@ type Store struct {
 		*badger.DB        // nil while it is closed
 		generation uint64 // counts openings
 	}
-	broken atomic.Bool // a write failed: see invariant 5
-	closed atomic.Bool
+	broken    atomic.Bool // a write failed: see invariant 5
+	closed    atomic.Bool
+	releasing atomic.Bool // releasePages is due
 
 	healing struct {
 		sync.Mutex

@@ -173,6 +173,7 @@ func (z *Zone) all(yield func(*Stored) bool) error {
 	defer sn.close()
 	var c chunk
 	prefix := zonePrefix(kindRRset, id)
+	read := 0
 	for next := prefix; next != nil; {
 		err := sn.read(func(txn *badger.Txn) (err error) {
 			next, err = c.fill(txn, z.lower, prefix, next)
@@ -183,6 +184,11 @@ func (z *Zone) all(yield func(*Stored) bool) error {
 		}
 		if !c.yield(yield) {
 			return nil
+		}
+		// Not for small zones, of which there may be many.
+		if read += len(c.arena); read > releaseRead || next == nil && read > chunkOctets {
+			z.s.releasePages()
+			read = 0
 		}
 	}
 	return nil
