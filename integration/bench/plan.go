@@ -40,9 +40,9 @@ var fullPlan = plan{
 
 // quickPlan is make bench-quick.
 var quickPlan = plan{
-	rounds: 2, load: time.Second, pin: true,
+	rounds: 2, load: 800 * time.Millisecond, pin: true,
 	numbers: 1_000_000, small: 10_000, big: 1_000_000,
-	queries: 200_000, updates: 100_000, oneByOne: 60, queryRate: 50_000, updateRate: 10_000,
+	queries: 200_000, updates: 100_000, oneByOne: 40, queryRate: 50_000, updateRate: 10_000,
 	historyNumbers: 500, historyUpdates: 5_000,
 	growth: 50_000,
 	settle: 2 * time.Second,

@@ -18,7 +18,7 @@ func (r *report) methods() []string {
 		7:  fmt.Sprintf("Our own load with one update outstanding, %d of them over UDP. Beside it, in the same directory: 4 KiB appended to a file, fdatasync, as often.", p.oneByOne),
 		8:  fmt.Sprintf("Server and loads share two cores. Queries leave every 200 us on a schedule, whether replies come or not; waiting is counted from the schedule. %g s each without and with our own load of signed updates.", p.load.Seconds()),
 		9:  "A client that walks over the records of an AXFR over TCP, from the connection's begin to the closing SOA. The number of records is checked.",
-		10: fmt.Sprintf("%s updates by our own load to %s of the numbers, then the IXFR from the serial before them, once a round.", thousands(float64(p.historyUpdates), 0), thousands(float64(p.historyNumbers), 0)),
+		10: fmt.Sprintf("%s updates by our own load to %s numbers of a zone of ten times as many, then the IXFR from the serial before them, once a round.", thousands(float64(p.historyUpdates), 0), thousands(float64(p.historyNumbers), 0)),
 		11: "From starting the program to the right answer for a number, asked every millisecond. dialtone starts from its store, the others from the zone file, as they always do.",
 		12: "The same with an empty directory: dialtone reads the zone file and stores it.",
 		13: fmt.Sprintf("PSS of all processes of a server from smaps_rollup, once two looks in turn see the same (within %v). Later: after updates to random numbers by our own load.", p.settle),
