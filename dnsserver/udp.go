@@ -175,6 +175,12 @@ func (l *lateReplies) close() {
 func (s *Server) sendLate() {
 	w := newWorker()
 	defer w.reader.Close()
+	senders := map[*udp.Socket]*udp.Sender{}
+	for _, listener := range s.listeners {
+		for _, sock := range listener.sockets {
+			senders[sock] = sock.NewSender()
+		}
+	}
 	var batch []*pendingUpdate
 	for {
 		l := &s.late
@@ -184,9 +190,12 @@ func (s *Server) sendLate() {
 		l.mu.Unlock()
 		for i, u := range batch {
 			if reply := s.finishUpdate(w, u); reply != nil && u.from.sock != nil {
-				u.from.datagram(reply)
+				senders[u.from.sock].Add(reply, udp.Peer{Remote: u.from.addr, Local: u.from.local})
 			}
 			batch[i] = nil
+		}
+		for _, x := range senders {
+			x.Flush()
 		}
 		if len(batch) > 0 {
 			continue

@@ -53,16 +53,13 @@ type batch struct {
 	h       Handler
 	d       Datagram
 	in      []byte // mapped, so that what is never filled is neither resident nor counted by the garbage collector
-	out     []byte
-	stride  int // of out
-	first   int // of the replies not sent yet
+	replies outgoing
 	turn    int // datagrams since others were let run
-	replies int
 
-	inHdr, outHdr [batchLen]mmsghdr
-	inVec, outVec [batchLen]unix.Iovec
-	names         [batchLen][nameLen]byte
-	control       [batchLen][controlLen]byte
+	inHdr   [batchLen]mmsghdr
+	inVec   [batchLen]unix.Iovec
+	names   [batchLen][nameLen]byte
+	control [batchLen][controlLen]byte
 }
 
 func newBatch(s *Socket, h Handler) (*batch, error) {
@@ -72,19 +69,16 @@ func newBatch(s *Socket, h Handler) (*batch, error) {
 	}
 	// A kernel that has no huge pages does not know the advice either.
 	_ = unix.Madvise(in, unix.MADV_NOHUGEPAGE)
-	// An odd number of cache lines, for the same reason as inStride.
-	stride := ((s.outSize+63)/64 | 1) * 64
-	b := &batch{s: s, h: h, stride: stride, in: in, out: make([]byte, batchLen*stride)}
+	b := &batch{s: s, h: h, in: in}
+	b.replies.init(s)
 	b.d.b = b
 	for i := range batchLen {
 		b.inVec[i].Base = &b.in[i*inStride]
 		b.inVec[i].SetLen(65535)
-		b.outVec[i].Base = &b.out[i*stride]
-		in, out := &b.inHdr[i].hdr, &b.outHdr[i].hdr
+		in := &b.inHdr[i].hdr
 		in.Name = &b.names[i][0]
-		in.Iov, out.Iov = &b.inVec[i], &b.outVec[i]
+		in.Iov = &b.inVec[i]
 		in.SetIovlen(1)
-		out.SetIovlen(1)
 		if s.wildcard {
 			in.Control = &b.control[i][0]
 		}
@@ -145,22 +139,18 @@ func (s *Socket) serve(h Handler) error {
 // answer has the first n datagrams answered and sends the replies.
 func (b *batch) answer(fd uintptr, n int) {
 	b.s.Batches.Add(1)
-	b.replies = 0
 	b.h.BeginBatch()
 	for i := range n {
 		size := int(b.inHdr[i].n)
-		j := b.replies
 		b.d.slot = i
 		b.d.Msg = b.in[i*inStride : i*inStride+size : i*inStride+size]
-		b.d.Out = b.out[j*b.stride : j*b.stride+b.s.outSize : j*b.stride+b.s.outSize]
+		b.d.Out = b.replies.next()
 		if size := b.h.Datagram(&b.d); size > 0 {
-			b.address(j, i)
-			b.outVec[j].SetLen(size)
-			b.replies++
+			b.address(b.replies.add(size), &b.inHdr[i].hdr, b.control[i][:])
 		}
 	}
 	b.h.EndBatch()
-	b.flush(fd)
+	b.replies.flush(fd)
 	for i := range n {
 		b.rearm(i)
 	}
@@ -170,53 +160,15 @@ func (b *batch) answer(fd uintptr, n int) {
 	}
 }
 
-// address makes reply j go to where datagram i came from, from the address that it went to.
-func (b *batch) address(j, i int) {
-	in, out := &b.inHdr[i].hdr, &b.outHdr[j].hdr
+// address makes a reply go to where a datagram came from, from the address that it went to.
+func (b *batch) address(out, in *unix.Msghdr, control []byte) {
 	out.Name, out.Namelen = in.Name, in.Namelen
 	if !b.s.wildcard {
 		return
 	}
 	out.Control = in.Control
 	out.SetControllen(int(in.Controllen))
-	forReply(b.control[i][:in.Controllen])
-}
-
-// flush sends all replies. One that the kernel refuses (no route, a filter, port 0) is skipped; a full
-// send buffer is waited for, while the kernel's receive buffer takes the queries.
-func (b *batch) flush(fd uintptr) {
-	b.first = 0
-	for b.first < b.replies {
-		n, errno := sendmmsg(fd, b.outHdr[b.first:b.replies])
-		switch errno {
-		case 0:
-			b.first += n
-		case unix.EINTR:
-		case unix.EAGAIN:
-			if !b.waitWritable() {
-				return
-			}
-		default:
-			b.s.SendErrors.Add(1)
-			b.first++
-		}
-	}
-}
-
-// waitWritable sleeps until the socket takes another datagram; false when it is closing.
-func (b *batch) waitWritable() bool {
-	first := b.first
-	err := b.s.raw.Write(func(fd uintptr) bool {
-		n, errno := sendmmsg(fd, b.outHdr[b.first:b.replies])
-		if errno == 0 {
-			b.first += n
-		}
-		return errno != unix.EAGAIN
-	})
-	if err != nil {
-		b.s.SendErrors.Add(uint64(b.replies - first))
-	}
-	return err == nil
+	forReply(control[:in.Controllen])
 }
 
 // The calls are raw: the scheduler is not told of them. They never wait, so there is nothing for it to
@@ -227,11 +179,6 @@ func (b *batch) waitWritable() bool {
 
 func recvmmsg(fd uintptr, h *[batchLen]mmsghdr) (int, syscall.Errno) {
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(h)), batchLen, unix.MSG_DONTWAIT, 0, 0)
-	return int(n), errno
-}
-
-func sendmmsg(fd uintptr, h []mmsghdr) (int, syscall.Errno) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&h[0])), uintptr(len(h)), unix.MSG_DONTWAIT, 0, 0)
 	return int(n), errno
 }
 
@@ -310,23 +257,6 @@ func (d *Datagram) Addr() netip.Addr {
 		return netip.AddrFrom16((*unix.RawSockaddrInet6)(unsafe.Pointer(name)).Addr)
 	}
 	return netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(name)).Addr)
-}
-
-func (s *Socket) send(msg []byte, p Peer) error {
-	var oob []byte
-	switch {
-	case !p.Local.IsValid():
-	case p.Local.Is4():
-		oob = unix.PktInfo4(&unix.Inet4Pktinfo{Spec_dst: p.Local.As4()})
-	default:
-		info := unix.Inet6Pktinfo{Addr: p.Local.As16()}
-		if i, err := strconv.ParseUint(p.Local.Zone(), 10, 32); err == nil {
-			info.Ifindex = uint32(i)
-		}
-		oob = unix.PktInfo6(&info)
-	}
-	_, _, err := s.conn.WriteMsgUDPAddrPort(msg, oob, p.Remote)
-	return err
 }
 
 // prepare has nothing to do here; see setOptions.

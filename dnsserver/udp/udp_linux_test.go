@@ -44,8 +44,8 @@ func newBursts(tb testing.TB, to netip.AddrPort) *bursts {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(c.b.free)
-	for i := range batchLen {
-		c.b.outVec[i].SetLen(40)
+	for range batchLen {
+		c.b.replies.add(40)
 	}
 	return c
 }
@@ -53,7 +53,7 @@ func newBursts(tb testing.TB, to netip.AddrPort) *bursts {
 // round sends n datagrams and reads n replies.
 func (c *bursts) round(tb testing.TB, n int) {
 	for sent := 0; sent < n; {
-		k, errno := sendmmsg(uintptr(c.fd), c.b.outHdr[sent:n])
+		k, errno := sendmmsg(uintptr(c.fd), c.b.replies.hdr[sent:n])
 		if errno != 0 {
 			tb.Fatal(errno)
 		}
@@ -120,10 +120,10 @@ func BenchmarkBareLoop(b *testing.B) {
 				return
 			}
 			for i := range int(n) {
-				bt.outVec[i].SetLen(copy(bt.out[i*bt.stride:], bt.in[i*inStride:i*inStride+12]))
-				bt.address(i, i)
+				out := bt.replies.add(copy(bt.replies.next(), bt.in[i*inStride:i*inStride+12]))
+				bt.address(out, &bt.inHdr[i].hdr, nil)
 			}
-			sendmmsg(uintptr(fd), bt.outHdr[:n])
+			bt.replies.flush(uintptr(fd))
 			for i := range int(n) {
 				bt.rearm(i)
 			}
@@ -170,11 +170,9 @@ func TestWaitingToSendInsideTheReadCallback(t *testing.T) {
 		if errno == unix.EAGAIN {
 			return false
 		}
-		b.address(0, 0)
-		b.outVec[0].SetLen(copy(b.out, b.in[:12]))
-		b.replies = n
-		if !b.waitWritable() || b.first != 1 {
-			t.Errorf("%d of %d replies sent", b.first, n)
+		b.address(b.replies.add(copy(b.replies.next(), b.in[:12])), &b.inHdr[0].hdr, nil)
+		if !b.replies.waitWritable() || b.replies.first != 1 {
+			t.Errorf("%d of %d replies sent", b.replies.first, n)
 		}
 		return true
 	})
@@ -186,8 +184,8 @@ func TestWaitingToSendInsideTheReadCallback(t *testing.T) {
 		t.Errorf("%q, %v", buf[:n], err)
 	}
 	s.conn.SetWriteDeadline(time.Unix(1, 0))
-	b.first = 0
-	if b.waitWritable() || s.SendErrors.Load() != 1 {
+	b.replies.first = 0
+	if b.replies.waitWritable() || s.SendErrors.Load() != 1 {
 		t.Errorf("a closing socket was waited for; %d errors counted", s.SendErrors.Load())
 	}
 }

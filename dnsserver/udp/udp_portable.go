@@ -131,3 +131,22 @@ func (s *Socket) send(msg []byte, p Peer) error {
 	}
 	return err
 }
+
+// Sender sends late replies of one socket.
+type Sender struct{ s *Socket }
+
+// NewSender makes a Sender.
+func (s *Socket) NewSender() *Sender { return &Sender{s} }
+
+// Add sends one reply. A reply that is longer than Options.OutSize is counted in SendErrors and not sent.
+func (x *Sender) Add(msg []byte, p Peer) {
+	if len(msg) > x.s.outSize {
+		x.s.SendErrors.Add(1)
+		return
+	}
+	// Counted by Send; there is nobody to tell.
+	_ = x.s.Send(msg, p)
+}
+
+// Flush has nothing left to send.
+func (x *Sender) Flush() {}

@@ -165,6 +165,61 @@ func (tooLong) Datagram(d *Datagram) int {
 	return copy(d.Out, d.Msg)
 }
 
+// keeper answers nothing and hands over whom it heard.
+type keeper struct{ peers chan Peer }
+
+func (keeper) BeginBatch() {}
+func (keeper) EndBatch()   {}
+func (k keeper) Datagram(d *Datagram) int {
+	k.peers <- d.Peer()
+	return 0
+}
+
+// TestLateRepliesReachTheirSenders sends more than one system call takes, to several clients in turn.
+func TestLateRepliesReachTheirSenders(t *testing.T) {
+	for _, listen := range []string{"127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"} {
+		t.Run(listen, func(t *testing.T) {
+			const clients, replies = 5, 150
+			k := keeper{make(chan Peer, clients)}
+			s := start(t, listen, k, Options{OutSize: 512, Buffer: 1 << 20})
+			ask := s.Addr().Addr()
+			switch {
+			case ask == netip.IPv4Unspecified():
+				ask = netip.MustParseAddr("127.0.0.3")
+			case ask == netip.IPv6Unspecified():
+				ask = netip.IPv6Loopback()
+			}
+			conns, peers := make([]*net.UDPConn, clients), make([]Peer, clients)
+			for i := range conns {
+				conns[i] = dial(t, netip.AddrPortFrom(ask, s.Addr().Port()))
+				conns[i].Write([]byte{byte(i)})
+				peers[i] = <-k.peers
+			}
+			x := s.NewSender()
+			x.Flush()
+			for r := range replies {
+				for i, p := range peers {
+					x.Add([]byte{byte(i), byte(r)}, p)
+				}
+			}
+			x.Add(make([]byte, 513), peers[0])
+			x.Flush()
+			buf := make([]byte, 16)
+			for r := range replies {
+				for i, c := range conns {
+					n, err := c.Read(buf)
+					if want := []byte{byte(i), byte(r)}; err != nil || !bytes.Equal(buf[:n], want) {
+						t.Fatalf("client %d got %x, want %x; %v", i, buf[:n], want, err)
+					}
+				}
+			}
+			if n := s.SendErrors.Load(); n != 1 {
+				t.Errorf("%d send errors counted, want 1 for the reply that is too long", n)
+			}
+		})
+	}
+}
+
 func TestAddressInUse(t *testing.T) {
 	a := start(t, "127.0.0.1:0", &echo{}, Options{OutSize: 512})
 	if s, err := Listen(context.Background(), a.Addr(), Options{OutSize: 512}); err == nil {
