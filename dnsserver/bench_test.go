@@ -3,13 +3,20 @@ package dnsserver
 import (
 	"bufio"
 	"encoding/binary"
+	"fmt"
 	"net"
+	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
 	"golang.org/x/net/ipv4"
+
+	"dialtone/update/acl"
+	"dialtone/update/tsig"
+	"dialtone/zone/rr"
 )
 
 // BenchmarkUDPQuery asks over loopback in bursts. Nearly all of it is the kernel's, on both sides;
@@ -108,4 +115,89 @@ func BenchmarkUpdate(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkSignedUpdate is the whole way of an update from its verification to its reply, each synced before it
+// is answered: 256 are under way at any time, each changes the address of another number. Nobody reads the replies.
+func BenchmarkSignedUpdate(b *testing.B) {
+	for _, numbers := range []int{10_000, 1_000_000} {
+		b.Run(fmt.Sprintf("numbers=%d", numbers), func(b *testing.B) { benchmarkSignedUpdate(b, numbers) })
+	}
+}
+
+func benchmarkSignedUpdate(b *testing.B, numbers int) {
+	o := testOptions(b)
+	list, err := acl.Compile(rr.MustName(apex), []acl.Rule{{AnyKey: true, Actions: acl.Update}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	o.Zones[0].Text, o.Zones[0].ACL = manyNumbers(numbers), list
+	s, _ := start(b, o)
+	// A number has two messages, so that each changes what the other left.
+	const count = 8192
+	messages := make([][]byte, 2*count)
+	for i := range messages {
+		n := i % count * (numbers / count)
+		messages[i] = signedUpdate(b, s.keys, uint16(i), fmt.Sprintf("%07d", n), byte(1+i/count))
+	}
+	sink, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer sink.Close()
+	from := client{sock: s.listeners[0].sockets[0], addr: sink.LocalAddr().(*net.UDPAddr).AddrPort()}
+	w := newWorker()
+	defer w.reader.Close()
+	ok := &s.Counters.Updates[dns.RcodeSuccess]
+	buf := make([]byte, 512)
+	b.ReportAllocs()
+	b.ResetTimer()
+	z := s.zones.All()[0]
+	w.reader.Begin()
+	before := z.View().Serial()
+	w.reader.End()
+	for i := range b.N {
+		for i-int(ok.Load()) >= 256 {
+			runtime.Gosched()
+		}
+		msg := append(buf[:0], messages[i%len(messages)]...)
+		if reply := s.answerSlow(w, msg, &from); reply != nil {
+			b.Fatalf("refused: %x", reply)
+		}
+	}
+	for int(ok.Load()) < b.N {
+		runtime.Gosched()
+	}
+	b.StopTimer()
+	w.reader.Begin()
+	b.ReportMetric(float64(b.N)/float64(z.View().Serial()-before), "updates/commit")
+	w.reader.End()
+}
+
+// manyNumbers is a zone file with that many numbers of seven digits.
+func manyNumbers(count int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "@ 60 SOA ns1 hostmaster 1 3600 900 604800 60\n@ 60 NS ns1\nns1 60 A 192.0.2.53\n")
+	for i := range count {
+		fmt.Fprintf(&b, "%07d 60 A 10.%d.%d.%d\n", i, i>>16, i>>8&255, i&255)
+	}
+	return b.String()
+}
+
+// signedUpdate replaces the address of a number by 192.0.2.last.
+func signedUpdate(b *testing.B, keys *tsig.Keyring, id uint16, number string, last byte) []byte {
+	m := new(dns.Msg).SetUpdate(apex)
+	m.Id = id
+	owner := number + "." + apex
+	m.RemoveRRset([]dns.RR{&dns.A{Hdr: dns.RR_Header{Name: owner, Rrtype: dns.TypeA}}})
+	m.Insert([]dns.RR{&dns.A{Hdr: dns.RR_Header{Name: owner, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 60}, A: net.IPv4(192, 0, 2, last)}})
+	raw, err := m.Pack()
+	if err != nil {
+		b.Fatal(err)
+	}
+	raw, _, err = keys.SignRequest(raw, rr.MustName(keyName), time.Now())
+	if err != nil {
+		b.Fatal(err)
+	}
+	return raw
 }

@@ -171,8 +171,8 @@ func TestWaitingToSendInsideTheReadCallback(t *testing.T) {
 			return false
 		}
 		b.address(b.replies.add(copy(b.replies.next(), b.in[:12])), &b.inHdr[0].hdr, nil)
-		if !b.replies.waitWritable() || b.replies.first != 1 {
-			t.Errorf("%d of %d replies sent", b.replies.first, n)
+		if sent, ok := s.sendWhenWritable(b.replies.hdr[:1]); sent != 1 || !ok {
+			t.Errorf("%d of %d replies sent", sent, n)
 		}
 		return true
 	})
@@ -184,9 +184,8 @@ func TestWaitingToSendInsideTheReadCallback(t *testing.T) {
 		t.Errorf("%q, %v", buf[:n], err)
 	}
 	s.conn.SetWriteDeadline(time.Unix(1, 0))
-	b.replies.first = 0
-	if b.replies.waitWritable() || s.SendErrors.Load() != 1 {
-		t.Errorf("a closing socket was waited for; %d errors counted", s.SendErrors.Load())
+	if sent, ok := s.sendWhenWritable(b.replies.hdr[:1]); sent != 0 || ok {
+		t.Errorf("a closing socket was waited for; %d replies sent", sent)
 	}
 }
 
@@ -218,5 +217,40 @@ func TestAddrAllocatesNothing(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(100, func() { b.d.Addr() }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestRefusedTrainIsSentOneByOne has a segment length with which there are more than the kernel takes.
+func TestRefusedTrainIsSentOneByOne(t *testing.T) {
+	k := keeper{make(chan Peer, 1)}
+	s := start(t, "127.0.0.1:0", k, Options{OutSize: 512})
+	c := dial(t, s.Addr())
+	c.Write([]byte("x"))
+	p := <-k.peers
+	x := s.NewSender()
+	for i := range 3 {
+		x.Add(append([]byte{byte(i)}, make([]byte, 299)...), p)
+	}
+	if len(x.trains) != 1 {
+		t.Fatalf("%d trains for three replies of one length to one client", len(x.trains))
+	}
+	if err := x.s.raw.Control(func(fd uintptr) {
+		x.couple()
+		x.setControl(0, p.Local, 1, 3)
+		if _, errno := s.sendAll(fd, x.hdr[:1]); errno == 0 {
+			t.Error("900 segments of one octet were sent")
+		}
+		x.oneByOne(fd, 0)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 512)
+	for i := range 3 {
+		if n, err := c.Read(buf); err != nil || n != 300 || buf[0] != byte(i) {
+			t.Fatalf("reply %d: %x, %v", i, buf[:n], err)
+		}
+	}
+	if n := s.SendErrors.Load(); n != 0 {
+		t.Errorf("%d send errors counted", n)
 	}
 }

@@ -197,9 +197,12 @@ func TestLateRepliesReachTheirSenders(t *testing.T) {
 			}
 			x := s.NewSender()
 			x.Flush()
+			want := func(i, r int) []byte { // of several lengths, as replies have them
+				return append([]byte{byte(i), byte(r)}, make([]byte, r/10%3)...)
+			}
 			for r := range replies {
 				for i, p := range peers {
-					x.Add([]byte{byte(i), byte(r)}, p)
+					x.Add(want(i, r), p)
 				}
 			}
 			x.Add(make([]byte, 513), peers[0])
@@ -208,8 +211,8 @@ func TestLateRepliesReachTheirSenders(t *testing.T) {
 			for r := range replies {
 				for i, c := range conns {
 					n, err := c.Read(buf)
-					if want := []byte{byte(i), byte(r)}; err != nil || !bytes.Equal(buf[:n], want) {
-						t.Fatalf("client %d got %x, want %x; %v", i, buf[:n], want, err)
+					if err != nil || !bytes.Equal(buf[:n], want(i, r)) {
+						t.Fatalf("client %d got %x, want %x; %v", i, buf[:n], want(i, r), err)
 					}
 				}
 			}
