@@ -117,7 +117,7 @@ func (s *Store) commit(b *batch) error {
 		err = txn.Commit()
 	}
 	if err == nil {
-		err = s.syncDir()
+		err = s.sync(s.logs.written())
 	}
 	if err == nil {
 		err = s.fault(true)

@@ -6,32 +6,36 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 )
 
 // prepareDir makes the data directory and finds out what would keep Badger
 // from writing there: some of that it answers by ending the process.
-func prepareDir(dir string) (*os.File, error) {
+func prepareDir(dir string) (*os.Root, *os.File, error) {
 	if dir == "" {
-		return nil, &DirError{Problem: "has no name", Hint: "name one"}
+		return nil, nil, &DirError{Problem: "has no name", Hint: "name one"}
 	}
 	if fi, err := os.Stat(dir); err == nil && !fi.IsDir() {
-		return nil, &DirError{Dir: dir, Problem: "is not a directory", Hint: "remove that file, or name another directory"}
+		return nil, nil, &DirError{Dir: dir, Problem: "is not a directory", Hint: "remove that file, or name another directory"}
 	} else if errors.Is(err, fs.ErrNotExist) {
 		if err := makeDir(dir); err != nil {
-			return nil, &DirError{Dir: dir, Problem: "cannot be made", Err: err,
+			return nil, nil, &DirError{Dir: dir, Problem: "cannot be made", Err: err,
 				Hint: "make it, owned by the user that runs dialtone, or name another directory"}
 		}
 	}
 	if err := tryWrite(dir); err != nil {
-		return nil, &DirError{Dir: dir, Problem: "cannot be written", Err: err,
+		return nil, nil, &DirError{Dir: dir, Problem: "cannot be written", Err: err,
 			Hint: "give it and its files to the user that runs dialtone, make room, or name another directory"}
 	}
-	f, err := os.Open(dir)
+	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, &DirError{Dir: dir, Problem: "cannot be opened", Err: err, Hint: "name another directory"}
+		return nil, nil, &DirError{Dir: dir, Problem: "cannot be opened", Err: err, Hint: "name another directory"}
 	}
-	return f, nil
+	f, err := root.Open(".")
+	if err != nil {
+		root.Close()
+		return nil, nil, &DirError{Dir: dir, Problem: "cannot be opened", Err: err, Hint: "name another directory"}
+	}
+	return root, f, nil
 }
 
 // makeDir makes dir and syncs what names it: a synced file in a directory
@@ -76,37 +80,10 @@ func tryWrite(dir string) error {
 	return nil
 }
 
-// changing is how long after a change of the directory another one may bear
-// the same time: file systems take it from a clock of some milliseconds.
-const changing = 50 * time.Millisecond
-
-// syncDir syncs the directory if a file came or went since the last time:
-// Badger does not when it starts a new write-ahead log, and a log whose name
-// is lost in a power cut is lost with all that was synced to it.
-func (s *Store) syncDir() error {
-	s.dir.Lock()
-	defer s.dir.Unlock()
-	fi, err := s.dir.f.Stat()
-	if err != nil {
-		return err
-	}
-	changed := fi.ModTime()
-	if changed.Equal(s.dir.synced) {
-		return nil
-	}
-	if err := s.dir.f.Sync(); err != nil {
-		return err
-	}
-	if time.Since(changed) > changing {
-		s.dir.synced = changed
-	}
-	return nil
-}
-
 // checkSpace keeps octets free that Badger may need: on a full file system its
 // writes to memory maps would end the process.
 func (s *Store) checkSpace(need int64) error {
-	free, _, ok := space(s.dir.f)
+	free, _, ok := space(s.dir)
 	if ok && free < need {
 		return fmt.Errorf("%w: %s has %d MiB left, and %d MiB must be free", ErrFull, s.o.Dir, free>>20, need>>20)
 	}

@@ -3,7 +3,9 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"log/slog"
 	"maps"
@@ -220,26 +222,60 @@ func check(t testing.TB, z *Zone) {
 // the copy.
 func crash(t testing.TB, s *Store) *Store {
 	t.Helper()
-	dir := t.TempDir()
-	files, err := os.ReadDir(s.o.Dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range files {
-		if f.Name() == "LOCK" {
-			continue
-		}
-		data, err := os.ReadFile(filepath.Join(s.o.Dir, f.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, f.Name()), data, 0o600); err != nil {
-			t.Fatal(err)
+	return openCopy(t, s, func(_ string, data []byte) []byte { return data })
+}
+
+// openCopy opens a copy of a data directory in use, of one moment: when files
+// come and go meanwhile, it copies again. as gives what is to be in a file of
+// the copy; nil leaves the file out.
+func openCopy(t testing.TB, s *Store, as func(name string, data []byte) []byte) *Store {
+	t.Helper()
+	var files map[string][]byte
+	for {
+		before := readDir(t, s.o.Dir, "")
+		files = readDir(t, s.o.Dir, "all")
+		after := readDir(t, s.o.Dir, "")
+		if maps.EqualFunc(before, after, bytes.Equal) && len(files) == len(after) {
+			break
 		}
 	}
 	o := s.o
-	o.Dir, o.FailCommit = dir, nil
+	o.Dir, o.FailCommit = t.TempDir(), nil
+	for name, data := range files {
+		if data = as(name, data); data == nil || name == "LOCK" {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(o.Dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return openStore(t, o)
+}
+
+// readDir gives the names of all files, with the content of all of them or of
+// Badger's MANIFEST alone. A file that goes meanwhile is left out.
+func readDir(t testing.TB, dir, which string) map[string][]byte {
+	t.Helper()
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{}
+	for _, f := range list {
+		if which != "all" && f.Name() != "MANIFEST" {
+			files[f.Name()] = nil
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[f.Name()] = data
+	}
+	return files
 }
 
 type lockedBuffer struct {

@@ -49,6 +49,7 @@ func (o Options) withDefaults() Options {
 type Store struct {
 	o        Options
 	fault    func(after bool) error // for tests: fails a transaction before or after it is written
+	dataSync func(*os.File) error   // dataSync, but in tests
 	maxValue int                    // octets of the largest value: what is larger would leave the log
 
 	// db is held for reading while Badger is used, for writing while it is
@@ -67,11 +68,9 @@ type Store struct {
 		done chan struct{} // not nil while Badger is being reopened
 		err  error         // of the last try
 	}
-	dir struct {
-		sync.Mutex
-		f      *os.File
-		synced time.Time // the directory's time of change when it was last synced
-	}
+	root  *os.Root // the data directory, and
+	dir   *os.File // itself as a file
+	logs  logs
 	zones struct {
 		sync.Mutex
 		nextID uint32
@@ -82,21 +81,19 @@ type Store struct {
 // Open opens or makes the data directory. Its errors are *DirError and
 // *FormatError where the user can do something.
 func Open(o Options) (*Store, error) {
-	s := &Store{o: o.withDefaults(), fault: func(bool) error { return nil }}
+	s := &Store{o: o.withDefaults(), fault: func(bool) error { return nil }, dataSync: dataSync}
 	s.maxValue = int(s.badgerOptions().ValueThreshold) - 64
 	s.zones.nextID = 1
 	s.zones.byApex = make(map[rr.Name]*Zone)
-	f, err := prepareDir(s.o.Dir)
-	if err != nil {
+	var err error
+	if s.root, s.dir, err = prepareDir(s.o.Dir); err != nil {
 		return nil, err
 	}
-	s.dir.f = f
 	if s.o.Reserve == 0 {
-		s.o.Reserve = defaultReserve(f, s.o.MemTable)
+		s.o.Reserve = defaultReserve(s.dir, s.o.MemTable)
 	}
 	if s.db.DB, err = s.openBadger(); err != nil {
-		f.Close()
-		return nil, err
+		return nil, errors.Join(err, s.dir.Close(), s.root.Close())
 	}
 	if err := errors.Join(s.checkFormat(), s.loadZones()); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -138,7 +135,8 @@ func (s *Store) closeNow() error {
 		err = s.db.DB.Close()
 		s.db.DB = nil
 	}
-	return errors.Join(err, s.dir.f.Close())
+	s.logs.forget()
+	return errors.Join(err, s.dir.Close(), s.root.Close())
 }
 
 // Zones gives the apexes of all loaded zones in canonical order.

@@ -14,10 +14,10 @@ import (
 	"dialtone/zone/rr"
 )
 
-func TestWritesAreSynced(t *testing.T) {
+func TestBadgerOptions(t *testing.T) {
 	s := openStore(t, Options{Dir: t.TempDir()})
 	o := s.db.Opts()
-	if !o.SyncWrites || o.DetectConflicts || o.MetricsEnabled || o.MemTableSize != 16<<20 || o.NumMemtables != 2 {
+	if o.SyncWrites || o.DetectConflicts || o.MetricsEnabled || o.MemTableSize != 16<<20 || o.NumMemtables != 2 {
 		t.Fatalf("options of Badger: %+v", o)
 	}
 }
