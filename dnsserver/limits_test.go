@@ -16,15 +16,15 @@ import (
 	"dialtone/dnsserver/udp"
 	"dialtone/zone"
 	"dialtone/zone/rr"
+	"dialtone/zone/zonetest"
 )
 
 // hold keeps the zone's writer busy until release is called.
 func hold(t testing.TB, s *Server) (release func()) {
 	t.Helper()
 	busy, free := make(chan struct{}), make(chan struct{})
-	err := s.zoneOf(rr.MustName(apex)).z.Submit(&zone.Op{
-		Evaluate: func(*zone.Draft) error { close(busy); <-free; return nil },
-		Done:     func(zone.Committed) {},
+	err := s.zoneOf(rr.MustName(apex)).z.Submit(&zonetest.Op{
+		OnEvaluate: func(*zone.Draft) error { close(busy); <-free; return nil },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -26,11 +26,11 @@ func (s *Server) update(t *task) []byte {
 }
 
 func (s *Server) submit(t *task, u *pendingUpdate) error {
-	m, err := update.Parse(t.msg)
-	if err != nil {
+	m := &u.m
+	if err := m.Parse(t.msg); err != nil {
 		return err
 	}
-	u.m = m
+	u.parsed = true
 	if u.zone = s.zoneOf(m.Zone); u.zone == nil || m.Class != dns.ClassINET {
 		// RFC 2136, section 3.1.1.
 		u.zone = nil
@@ -43,7 +43,7 @@ func (s *Server) submit(t *task, u *pendingUpdate) error {
 	if t.from.conn != nil {
 		t.from.conn.inFlight.Add(1)
 	}
-	err = u.zone.z.Submit(&zone.Op{Evaluate: u.evaluate, Done: u.done})
+	err := u.zone.z.Submit(u)
 	if err != nil && t.from.conn != nil {
 		t.from.conn.landed()
 	}
@@ -58,9 +58,10 @@ type pendingUpdate struct {
 	sign    *tsig.Context
 	arrived time.Time
 
-	zone  *servedZone
-	m     *update.Message
-	notes []update.Note
+	zone   *servedZone
+	m      update.Message
+	parsed bool // m is whole
+	notes  []update.Note
 
 	result zone.Committed
 
@@ -68,15 +69,15 @@ type pendingUpdate struct {
 	kept   int // octets of header
 }
 
-// evaluate is called by the zone's writer.
-func (u *pendingUpdate) evaluate(d *zone.Draft) error {
-	notes, err := update.Evaluate(d, u.m, u.zone.limits)
+// Evaluate is called by the zone's writer.
+func (u *pendingUpdate) Evaluate(d *zone.Draft) error {
+	notes, err := update.Evaluate(d, &u.m, u.zone.limits)
 	u.notes = notes
 	return err
 }
 
-// done is called by the zone's writer, which must not be kept waiting.
-func (u *pendingUpdate) done(c zone.Committed) {
+// Done is called by the zone's writer, which must not be kept waiting.
+func (u *pendingUpdate) Done(c zone.Committed) {
 	u.result = c
 	if u.from.conn != nil {
 		u.from.conn.finished(u)
@@ -186,7 +187,7 @@ func (s *Server) logUpdate(u *pendingUpdate, rcode uint16, ede *answer.EDE) {
 	if ede != nil && rcode != dns.RcodeServerFailure {
 		more = append(more, slog.String("why", ede.Text))
 	}
-	if u.m == nil {
+	if !u.parsed {
 		s.event(level, text, "update", &u.from, u.sign.Key(), "", 0, rcode, more...)
 		return
 	}

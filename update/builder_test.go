@@ -234,3 +234,8 @@ func parseClass(s string) (uint16, error) {
 	n, err := strconv.ParseUint(strings.TrimPrefix(s, "CLASS"), 10, 16)
 	return uint16(n), err
 }
+
+func read(msg []byte) (*Message, error) {
+	m := new(Message)
+	return m, m.Parse(msg)
+}

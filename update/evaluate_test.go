@@ -26,7 +26,7 @@ func build(t testing.TB, lines ...string) []byte {
 
 func parse(t testing.TB, msg []byte) *Message {
 	t.Helper()
-	m, err := Parse(msg)
+	m, err := read(msg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +226,7 @@ func BenchmarkPhoneUpdate(b *testing.B) {
 	who := acl.Principal{Address: netip.MustParseAddr("192.0.2.1")}
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		m, err := Parse(msgs[i&1])
+		m, err := read(msgs[i&1])
 		if err == nil {
 			err = Authorize(m, who, list)
 		}
@@ -253,7 +253,7 @@ func BenchmarkLargestUpdate(b *testing.B) {
 	z := bench{newMemory(b, scenarioApex, testZone)}
 	b.ReportAllocs()
 	for b.Loop() {
-		m, err := Parse(msg)
+		m, err := read(msg)
 		if err == nil {
 			_, err = Evaluate(z, m, Limits{})
 		}

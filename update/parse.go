@@ -14,39 +14,41 @@ const (
 	minRecord = 11
 )
 
-// Parse reads an UPDATE request (RFC 2136, section 2). The caller has looked
+// Parse reads an UPDATE request (RFC 2136, section 2) into m. The caller has looked
 // at QR and OPCODE. The additional section is walked and left alone: glue in it
 // may be ignored (RFC 2136, section 2.6), OPT and TSIG are the caller's. An
 // error is an *Error with FORMERR.
-func Parse(msg []byte) (*Message, error) {
+func (m *Message) Parse(msg []byte) error {
 	if len(msg) < headerLen {
-		return nil, formErr("message of %d octets has no header", len(msg))
+		return formErr("message of %d octets has no header", len(msg))
 	}
 	p := parser{msg: msg, text: string(msg), off: headerLen}
-	m := new(Message)
 	if err := p.zone(m); err != nil {
-		return nil, err
+		return err
 	}
 	prereqs, updates, extra := p.count(6), p.count(8), p.count(10)
-	// The counts are claims: only the octets that are there bound what is allocated.
-	records := make([]Record, 0, min(prereqs+updates, (len(msg)-p.off)/minRecord))
+	records := m.few[:0]
+	if n := prereqs + updates; n > len(m.few) {
+		// The counts are claims: only the octets that are there bound what is allocated.
+		records = make([]Record, 0, min(n, (len(msg)-p.off)/minRecord))
+	}
 	for i := range prereqs + updates {
 		r, err := p.record(m.Class, i < prereqs)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		records = append(records, r)
 	}
 	m.Prerequisites, m.Updates = records[:prereqs:prereqs], records[prereqs:]
 	for range extra {
 		if err := p.skipRecord(); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if p.off != len(msg) {
-		return nil, formErr("%d octets follow the last record", len(msg)-p.off)
+		return formErr("%d octets follow the last record", len(msg)-p.off)
 	}
-	return m, nil
+	return nil
 }
 
 type parser struct {
@@ -88,11 +90,20 @@ func (p *parser) name() (rr.Name, error) {
 	if err != nil {
 		return "", formErr("name at octet %d: %v", p.off, err)
 	}
-	p.off = next
 	if string(buf[:n]) != string(p.last) {
-		p.last = rr.Name(buf[:n])
+		p.last = p.share(buf[:n])
 	}
+	p.off = next
 	return p.last, nil
+}
+
+// share gives a name that was read at p.off. One that stands there as a whole
+// is a part of the copy of the message.
+func (p *parser) share(name []byte) rr.Name {
+	if end := p.off + len(name); end <= len(p.text) && p.text[p.off:end] == string(name) {
+		return rr.Name(p.text[p.off:end])
+	}
+	return rr.Name(name)
 }
 
 func (p *parser) record(zclass uint16, prereq bool) (r Record, err error) {

@@ -46,7 +46,7 @@ func TestParseReadsWhatMiekgPacks(t *testing.T) {
 		m.RemoveName([]dns.RR{mustRR(t, "a.example. A 192.0.2.1")})
 		m.SetEdns0(1232, false)
 	})
-	m, err := Parse(w)
+	m, err := read(w)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,14 +101,14 @@ func TestParseRefuses(t *testing.T) {
 			return w
 		}),
 	}
-	if _, err := Parse(good); err != nil {
+	if _, err := read(good); err != nil {
 		t.Fatal(err)
 	}
 	for i := range good {
 		cases[fmt.Sprintf("cut to %d octets", i)] = good[:i]
 	}
 	for name, w := range cases {
-		_, err := Parse(w)
+		_, err := read(w)
 		var e *Error
 		if !errors.As(err, &e) || e.Rcode != dns.RcodeFormatError || e.Text == "" {
 			t.Errorf("%s: got %v, want FORMERR with a text", name, err)
@@ -138,7 +138,7 @@ func TestParseEmptyData(t *testing.T) {
 		if err := b.line(c.line); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Parse(b.message()); (err == nil) != c.ok {
+		if _, err := read(b.message()); (err == nil) != c.ok {
 			t.Errorf("%s: %v", c.line, err)
 		}
 	}
@@ -149,7 +149,7 @@ func TestParseDoesNotAliasTheBuffer(t *testing.T) {
 	w := request(t, func(m *dns.Msg) {
 		m.Insert([]dns.RR{mustRR(t, "a.example. 60 A 192.0.2.1"), mustRR(t, "a.example. 60 TXT hello")})
 	})
-	m, err := Parse(w)
+	m, err := read(w)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestParseBoundsAllocation(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for range runs {
-		if _, err := Parse(w); err == nil {
+		if _, err := read(w); err == nil {
 			t.Fatal("accepted")
 		}
 	}
@@ -188,7 +188,7 @@ func TestErrorTextsAreShort(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m, err := Parse(b.message())
+	m, err := read(b.message())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -114,7 +114,7 @@ func (sc *scenario) send(t *testing.T, text string) string {
 func (sc *scenario) evaluate(t *testing.T, msg []byte, who acl.Principal, limits Limits) string {
 	before := sc.zone.dump()
 	sc.zone.log = nil
-	m, err := Parse(msg)
+	m, err := read(msg)
 	if err == nil {
 		err = Authorize(m, who, sc.list)
 	}

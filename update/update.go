@@ -6,12 +6,15 @@ import (
 )
 
 // Message is an UPDATE request. Its strings may share one copy of the wire
-// message: whoever keeps one of them for long should clone it.
+// message: whoever keeps one of them for long should clone it. It must not be
+// copied.
 type Message struct {
 	Zone          rr.Name // ZNAME
 	Class         uint16  // ZCLASS
 	Prerequisites []Record
 	Updates       []Record
+
+	few [4]Record // room for the records of a usual update
 }
 
 // Record is a record of the prerequisite or update section.

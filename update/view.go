@@ -34,6 +34,11 @@ type view struct {
 	nodes []*node
 	index map[rr.Name]*node // by owner in lower case; nil for few nodes
 	notes []Note
+
+	// Room for the one name and the one RRset of a usual update.
+	oneNode [1]*node
+	first   node
+	oneSet  [1]set
 }
 
 // node is a name with its RRsets; sets without Data do not exist.
@@ -52,16 +57,25 @@ type set struct {
 	wants []string       // values that prerequisites require
 }
 
-func newView(s State) *view { return &view{state: s, apex: s.Apex()} }
+func newView(s State) *view {
+	v := &view{state: s, apex: s.Apex()}
+	v.nodes = v.oneNode[:0]
+	return v
+}
 
 // node gives the node of owner. It stays valid for the life of the view.
 func (v *view) node(owner rr.Name) *node {
 	if n := v.known(owner); n != nil {
 		return n
 	}
-	n := &node{owner: owner, apex: owner.EqualFold(v.apex)}
+	n := &v.first
 	have := v.state.RRsets(owner)
-	n.sets = make([]set, 0, len(have)+1)
+	if len(v.nodes) > 0 || len(have) > len(v.oneSet) {
+		n = &node{sets: make([]set, 0, len(have)+1)}
+	} else {
+		n.sets = v.oneSet[:0]
+	}
+	n.owner, n.apex = owner, owner.EqualFold(v.apex)
 	for _, s := range have {
 		n.sets = append(n.sets, set{RRset: s, was: s})
 	}

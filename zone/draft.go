@@ -125,7 +125,9 @@ func (d *Draft) node(owner rr.Name) *draftNode {
 	n := &draftNode{key: string(key), owner: d.spelled(owner)}
 	d.octets += len(owner)
 	if m, ok := d.z.find(&d.path, string(key), d.base.number); ok {
-		n.owner = rr.Name(m.Owner()) + d.z.apex
+		if own := m.Owner(); string(own) != string(n.owner[:len(own)]) {
+			n.owner = rr.Name(own) + d.z.apex
+		}
 		n.before = decodeNode(m)
 		n.now = n.before
 		d.octets += len(m.n.Body())

@@ -274,8 +274,8 @@ func (r *run) batch(ops []change) []zone.Committed {
 	var wg sync.WaitGroup
 	for i, op := range ops {
 		wg.Add(1)
-		if err := r.zone.Submit(&zone.Op{
-			Evaluate: func(d *zone.Draft) error {
+		if err := r.zone.Submit(&zonetest.Op{
+			OnEvaluate: func(d *zone.Draft) error {
 				if i == 0 {
 					once.Do(func() { close(held) })
 					<-hold
@@ -283,7 +283,7 @@ func (r *run) batch(ops []change) []zone.Committed {
 				soa, _ := d.RRset(modelApex, dns.TypeSOA)
 				return op(d.Set, soa)
 			},
-			Done: func(c zone.Committed) { done[i] = c; wg.Done() },
+			OnDone: func(c zone.Committed) { done[i] = c; wg.Done() },
 		}); err != nil {
 			r.t.Fatal(err)
 		}

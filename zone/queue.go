@@ -8,7 +8,7 @@ import "sync"
 type queue struct {
 	mu struct {
 		sync.Mutex
-		ops    []*Op // from head on
+		ops    []Op // from head on
 		head   int
 		closed bool
 	}
@@ -21,7 +21,7 @@ func (q *queue) init() { q.wake = make(chan struct{}, 1) }
 const keepOps = 64
 
 // put adds op behind at most limit-1 others.
-func (q *queue) put(op *Op, limit int) error {
+func (q *queue) put(op Op, limit int) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
@@ -42,7 +42,7 @@ func (q *queue) put(op *Op, limit int) error {
 
 // take gives the op that waits longest; nil when there is none, and then
 // whether there can be one again.
-func (q *queue) take() (op *Op, open bool) {
+func (q *queue) take() (op Op, open bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.mu.head == len(q.mu.ops) {
@@ -60,7 +60,7 @@ func (q *queue) take() (op *Op, open bool) {
 }
 
 // next waits for an op; nil when the queue is closed and empty.
-func (q *queue) next() *Op {
+func (q *queue) next() Op {
 	for {
 		op, open := q.take()
 		if op != nil || !open {

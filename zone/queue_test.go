@@ -7,15 +7,21 @@ import (
 )
 
 // TestQueueIsInOrder compares the queue with a plain list.
+// idleOp has a size, so that no two are the same.
+type idleOp struct{ _ int }
+
+func (*idleOp) Evaluate(*Draft) error { return nil }
+func (*idleOp) Done(Committed)        {}
+
 func TestQueueIsInOrder(t *testing.T) {
 	const limit = 300
 	rnd := rand.New(rand.NewPCG(1, 1))
 	var q queue
 	q.init()
-	var want []*Op
+	var want []Op
 	for i := range 20000 {
 		if rnd.IntN(1000) < 520-i/200 { // more in at first, more out at last
-			op := &Op{}
+			op := new(idleOp)
 			err := q.put(op, limit)
 			if full := len(want) == limit; full != errors.Is(err, ErrQueueFull) {
 				t.Fatalf("%d wait, of at most %d: %v", len(want), limit, err)
@@ -40,7 +46,7 @@ func TestQueueIsInOrder(t *testing.T) {
 		}
 	}
 	q.close()
-	if err := q.put(&Op{}, limit); !errors.Is(err, ErrClosed) {
+	if err := q.put(new(idleOp), limit); !errors.Is(err, ErrClosed) {
 		t.Fatalf("put into a closed queue: %v", err)
 	}
 	for _, op := range want {

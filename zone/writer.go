@@ -3,6 +3,7 @@ package zone
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 
@@ -46,14 +47,14 @@ import (
 // names two contents, not even across a crash.
 
 // Op is one change, evaluated and committed by the zone's writer.
-type Op struct {
+type Op interface {
 	// Evaluate is called again when a batch turns out to be more than one
 	// commit can hold; the last call counts. An error undoes what it did to
 	// the draft. It must not block and must not keep d.
-	Evaluate func(d *Draft) error
+	Evaluate(d *Draft) error
 	// Done is called exactly once, after the batch is synced and published,
 	// or has failed. It must not block.
-	Done func(Committed)
+	Done(Committed)
 }
 
 // Committed is what became of an Op.
@@ -88,7 +89,7 @@ func (z *Zone) QueueLen() int { return z.queue.len() }
 
 // Submit queues op and never blocks. When it gives an error, which is
 // ErrQueueFull, ErrClosed or one that wraps ErrStore, Done is not called.
-func (z *Zone) Submit(op *Op) error {
+func (z *Zone) Submit(op Op) error {
 	if err := z.Failed(); err != nil {
 		return err
 	}
@@ -106,11 +107,11 @@ func (z *Zone) Close() error {
 type writer struct {
 	z      *Zone
 	draft  Draft
-	ops    []*Op
+	ops    []Op
 	done   []Committed
 	path   table.Path
 	body   []byte
-	behind []*Op  // of a batch that is split, still to be evaluated again
+	behind []Op   // of a batch that is split, still to be evaluated again
 	apart  bool   // the ops of the batch do not go into one commit
 	ours   uint32 // the serial that bumpSerial gave the batch; 0 while an op's own stands
 	burned uint32 // no serial up to here may be used again; 0 for none
@@ -135,13 +136,17 @@ func (z *Zone) run() {
 		c := w.gather(op)
 		w.commit(c)
 		w.trim.start()
+		// What waits to be read and verified goes first, so that the next commit
+		// has more to share its sync. Measured on one processor, where it all
+		// waits for this goroutine: a third more ops in a commit.
+		runtime.Gosched()
 	}
 	<-w.trim.done
 	close(z.stopped)
 }
 
 // gather evaluates op and what waits behind it, and gives the net difference.
-func (w *writer) gather(op *Op) *store.Commit {
+func (w *writer) gather(op Op) *store.Commit {
 	w.begin()
 	w.evaluate(op)
 	for !w.apart && len(w.ops) < w.z.o.BatchOps && w.draft.octets < w.z.o.BatchOctets {
@@ -159,7 +164,7 @@ func (w *writer) begin() {
 	w.ops, w.done, w.ours, w.apart = w.ops[:0], w.done[:0], 0, false
 }
 
-func (w *writer) evaluate(op *Op) {
+func (w *writer) evaluate(op Op) {
 	w.z.o.Trace("evaluate")
 	d := &w.draft
 	r := Committed{}

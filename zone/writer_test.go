@@ -29,7 +29,7 @@ func batch(t *testing.T, z *zone.Zone, ops ...func(d *zone.Draft) error) []zone.
 	done := make(chan zone.Committed, len(ops))
 	for i, f := range ops {
 		first := i == 0
-		op := &zone.Op{Done: func(c zone.Committed) { done <- c }, Evaluate: func(d *zone.Draft) error {
+		op := &zonetest.Op{OnDone: func(c zone.Committed) { done <- c }, OnEvaluate: func(d *zone.Draft) error {
 			if first {
 				once.Do(func() { close(held) })
 				<-hold
@@ -182,7 +182,7 @@ func TestStoreFailure(t *testing.T) {
 			t.Errorf("op %d of the failed commit: %+v", i, c)
 		}
 	}
-	if err := z.Submit(&zone.Op{Evaluate: set, Done: func(zone.Committed) {}}); !errors.Is(err, zone.ErrStore) {
+	if err := z.Submit(&zonetest.Op{OnEvaluate: set}); !errors.Is(err, zone.ErrStore) {
 		t.Errorf("Submit to a failed zone: %v", err)
 	}
 	if z.Failed() == nil {
@@ -203,8 +203,8 @@ func TestQueueFull(t *testing.T) {
 	hold, held := make(chan struct{}), make(chan struct{})
 	var done sync.WaitGroup
 	done.Add(2)
-	op := func(f func(d *zone.Draft) error) *zone.Op {
-		return &zone.Op{Evaluate: f, Done: func(zone.Committed) { done.Done() }}
+	op := func(f func(d *zone.Draft) error) zone.Op {
+		return &zonetest.Op{OnEvaluate: f, OnDone: func(zone.Committed) { done.Done() }}
 	}
 	nop := func(d *zone.Draft) error { return nil }
 	if err := z.Submit(op(func(d *zone.Draft) error { close(held); <-hold; return nil })); err != nil {

@@ -110,11 +110,27 @@ func Read(z *zone.Zone) []string {
 	return Text(z.View())
 }
 
+// Op is a zone.Op made of functions.
+type Op struct {
+	OnEvaluate func(d *zone.Draft) error
+	OnDone     func(zone.Committed) // may be nil
+}
+
+// Evaluate calls OnEvaluate.
+func (o *Op) Evaluate(d *zone.Draft) error { return o.OnEvaluate(d) }
+
+// Done calls OnDone.
+func (o *Op) Done(c zone.Committed) {
+	if o.OnDone != nil {
+		o.OnDone(c)
+	}
+}
+
 // Do submits one change and waits for it.
 func Do(t testing.TB, z *zone.Zone, change func(d *zone.Draft) error) zone.Committed {
 	t.Helper()
 	done := make(chan zone.Committed, 1)
-	if err := z.Submit(&zone.Op{Evaluate: change, Done: func(c zone.Committed) { done <- c }}); err != nil {
+	if err := z.Submit(&Op{OnEvaluate: change, OnDone: func(c zone.Committed) { done <- c }}); err != nil {
 		t.Fatal(err)
 	}
 	return <-done
