@@ -52,7 +52,7 @@ func (s *Store) releasePages() {
 				delete(held, id)
 			}
 		}
-		return unmapTables(s.dir.f, held)
+		return unmapTables(s.dir, held)
 	})
 	if err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrBroken) {
 		s.o.Logger.Debug("pages of tables stay mapped", "op", "store", "dir", s.o.Dir, "error", err)
