@@ -92,7 +92,7 @@ func (p *parser) checkAlias(i int) {
 	if o.Set.Type == dns.TypeCNAME {
 		return
 	}
-	if c, ok := p.index[key{o.Owner.Lower(), dns.TypeCNAME}]; ok {
+	if c, ok := p.place(o.Owner, dns.TypeCNAME); ok {
 		p.problems.fault(p.lines[i].first, "%s has a CNAME record (line %d) and so cannot have %s as well: remove one",
 			o.Owner, p.lines[c].first.line, rr.TypeString(o.Set.Type))
 	}

@@ -23,9 +23,20 @@ type Owned struct {
 // progress, when not nil, is called now and then with the number of records
 // read so far.
 func Parse(r io.Reader, file string, apex rr.Name, progress func(records int)) ([]Owned, []Problem) {
+	return parseSized(r, file, apex, 0, progress)
+}
+
+// usualLine is the length of a line of a file with many numbers, in octets.
+const usualLine = 22
+
+// parseSized makes room for as many RRsets as there may be in a file of size octets.
+// Measured with 1,000,000 numbers: growing step by step, with all that is there
+// copied at each step, took half of the time.
+func parseSized(r io.Reader, file string, apex rr.Name, size int64, progress func(records int)) ([]Owned, []Problem) {
+	room := int(size / usualLine)
 	p := &parser{
-		apex: apex, progress: progress,
-		index: make(map[key]int), broken: make(map[uint16]bool), plain: make(map[uint16]place),
+		apex: apex, progress: progress, sets: make([]Owned, 0, room), lines: make([]lines, 0, room),
+		index: make(map[key]int, room), types: make(map[uint16]bool), broken: make(map[uint16]bool), plain: make(map[uint16]place),
 	}
 	p.file(r, file, apex, 0)
 	p.spell()
@@ -44,7 +55,11 @@ func ParseFile(path string, apex rr.Name, progress func(records int)) ([]Owned, 
 		return nil, []Problem{{File: path, Text: "the zone file cannot be read: " + plainError(err)}}
 	}
 	defer f.Close()
-	return Parse(f, path, apex, progress)
+	size := int64(0)
+	if fi, err := f.Stat(); err == nil && fi.Mode().IsRegular() {
+		size = fi.Size()
+	}
+	return parseSized(f, path, apex, size, progress)
 }
 
 // key finds an RRset: the owner in lower case, and the type.
@@ -84,6 +99,7 @@ type parser struct {
 	sets    []Owned
 	lines   []lines // of sets, by index
 	index   map[key]int
+	types   map[uint16]bool // that some RRset has
 	records int
 
 	broken map[uint16]bool  // types of which a record could not be read
@@ -114,6 +130,7 @@ func (p *parser) add(at place, r rr.RR) {
 	i, ok := p.index[k]
 	if !ok {
 		p.index[k] = len(p.sets)
+		p.types[r.Type] = true
 		p.sets = append(p.sets, Owned{r.Owner, rr.RRset{Type: r.Type, TTL: r.TTL, Data: []string{r.Data}}})
 		p.lines = append(p.lines, lines{first: at, octets: 12 + len(r.Data)})
 		return
@@ -140,10 +157,20 @@ func (p *parser) add(at place, r rr.RR) {
 
 // find gives the RRset of owner and type t, or nil.
 func (p *parser) find(owner rr.Name, t uint16) *rr.RRset {
-	if i, ok := p.index[key{owner.Lower(), t}]; ok {
+	if i, ok := p.place(owner, t); ok {
 		return &p.sets[i].Set
 	}
 	return nil
+}
+
+// place gives the index of the RRset of owner and type t. Most types that are
+// asked for are in no RRset at all.
+func (p *parser) place(owner rr.Name, t uint16) (int, bool) {
+	if !p.types[t] {
+		return 0, false
+	}
+	i, ok := p.index[key{owner.Lower(), t}]
+	return i, ok
 }
 
 // defaultTTL tells the TTL of a record that has none of its own.
