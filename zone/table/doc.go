@@ -10,7 +10,8 @@
 // decides what a change is. Only package zone may import it.
 //
 // One goroutine writes (Writer methods of Table); any number read, without
-// locks and without allocation, each between Begin and End of its Reader.
+// locks and, but for a walk over all nodes, without allocation, each between
+// Begin and End of its Reader.
 //
 // Invariants (Check verifies 1 to 4):
 //

@@ -320,6 +320,41 @@ func BenchmarkReplace(b *testing.B) {
 	}
 }
 
+// A zone that is walked in parts shows every name once, whatever is put and
+// taken away between the parts.
+func TestWalkInParts(t *testing.T) {
+	tab := newTable()
+	var p Path
+	const names = 20000
+	for i := range names {
+		tab.set(&p, fmt.Sprint(i), "at first", 1)
+	}
+	tab.Published()
+	r := tab.epochs.NewReader()
+	defer r.Close()
+	r.Begin()
+	defer r.End()
+	seen := map[string]bool{}
+	for n := range tab.inParts(1, 3000) {
+		key := string(n.Name())
+		if seen[key] || string(n.Body()) != "at first" {
+			t.Fatalf("%q: %q", key, n.Body())
+		}
+		seen[key] = true
+		if k := len(seen); k%100 == 0 {
+			tab.set(&p, fmt.Sprint(k), "later", 2)
+			tab.set(&p, fmt.Sprint(names-k), "", 2)
+			for i := range 200 {
+				tab.set(&p, fmt.Sprint(names+2*k+i), "new", 2)
+			}
+			tab.Published()
+		}
+	}
+	if len(seen) != names {
+		t.Errorf("%d names of %d", len(seen), names)
+	}
+}
+
 // BenchmarkAll walks a zone that no cache holds.
 func BenchmarkAll(b *testing.B) {
 	const names = 1000000
