@@ -23,6 +23,15 @@ const healPatience = 5 * time.Second
 // 0.44 s with Snappy, 0.55 s with ZSTD; the tables have 35 octets a record.
 // No value is ever large enough for the value log, whose sync errors Badger
 // only logs, so that log stays empty and is made as small as can be.
+//
+// What Badger holds grows with what it does at a time: each table that a flush
+// or a compaction makes is built in memory of twice Badger's BaseTableSize,
+// which it keeps for the next; each memtable has an arena and a log. Measured
+// after 750,000 updates of a zone of 1,000,000 numbers: with memtables of 16
+// MiB and Badger's own sizes of tables and levels the heap has four times of
+// what it has with these, and the processor is no less busy. Tables of one
+// size for all levels, of which a memtable fills one, keep that memory from
+// growing with the levels.
 func (s *Store) badgerOptions() badger.Options {
 	o := badger.DefaultOptions(s.o.Dir)
 	o.SyncWrites = false // see log.go
@@ -31,6 +40,9 @@ func (s *Store) badgerOptions() badger.Options {
 	o.Logger = logger{s}
 	o.MemTableSize = s.o.MemTable
 	o.NumMemtables = 2
+	o.BaseTableSize = 1 << 20
+	o.TableSizeMultiplier = 1
+	o.BaseLevelSize = 5 << 20
 	o.NumCompactors = 2
 	o.NumLevelZeroTables = 4
 	o.NumLevelZeroTablesStall = 8 // bounds what one compaction writes: see defaultReserve
@@ -65,14 +77,44 @@ func (s *Store) openBadger() (*badger.DB, error) {
 		return nil, &DirError{Dir: s.o.Dir, Problem: "cannot be opened", Err: err, Hint: "make room"}
 	}
 	o := s.badgerOptions()
+	err := s.emptyLargeLogs(o)
+	if err == nil {
+		var db *badger.DB
+		if db, err = openWith(o); err == nil {
+			return db, nil
+		}
+	}
+	return nil, s.openError(err)
+}
+
+func openWith(o badger.Options) (*badger.DB, error) {
 	db, err := badger.Open(o)
 	for tries := 0; err != nil && tries < emptyLogs && strings.Contains(err.Error(), emptyLog); tries++ {
 		db, err = badger.Open(o)
 	}
-	if err != nil {
-		return nil, s.openError(err)
+	return db, err
+}
+
+// emptyLargeLogs moves to tables what a crash left in logs that were written
+// with larger memtables than now: they would not fit.
+func (s *Store) emptyLargeLogs(o badger.Options) error {
+	names, err := walNames(s.root)
+	larger := o
+	for _, name := range names {
+		fi, err := s.root.Stat(name)
+		if err != nil {
+			return err
+		}
+		larger.MemTableSize = max(larger.MemTableSize, (fi.Size()+1)/2) // Badger makes a log twice as long
 	}
-	return db, nil
+	if err != nil || larger.MemTableSize == o.MemTableSize {
+		return err
+	}
+	db, err := openWith(larger)
+	if err != nil {
+		return err
+	}
+	return db.Close()
 }
 
 // openError explains why Badger does not open.

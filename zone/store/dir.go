@@ -98,10 +98,11 @@ func (s *Store) forTables() int64 { return s.o.Reserve / 2 }
 
 // defaultReserve has room for what Badger may still be writing when a write is
 // refused: at most 10 tables of a memtable's size that are made or compacted,
-// and what they overlap. On a small file system half of it is enough, for a
-// compaction cannot make more than there is in the other half.
+// and what they overlap, which is more than they when memtables are small. On
+// a small file system half of it is enough, for a compaction cannot make more
+// than there is in the other half.
 func defaultReserve(dir *os.File, memTable int64) int64 {
-	reserve := 16 * memTable
+	reserve := max(16*memTable, 64<<20)
 	if _, total, ok := space(dir); ok {
 		reserve = min(reserve, total/2)
 	}

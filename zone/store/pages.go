@@ -19,7 +19,7 @@ const (
 	releaseRead = 8 << 20
 	// releaseAfter is how long after a commit its pages, and those of the
 	// compactions that it sets off, are let go.
-	releaseAfter = 5 * time.Second
+	releaseAfter = time.Second
 )
 
 // releaseLater is called at each commit.

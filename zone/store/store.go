@@ -23,8 +23,8 @@ const FormatVersion = 1
 type Options struct {
 	Dir      string       // the data directory; made when missing
 	Logger   *slog.Logger // (slog.Default)
-	MemTable int64        // octets of one Badger memtable (16 MiB)
-	Reserve  int64        // octets that must be free for a write (16 memtables, at most half of the file system)
+	MemTable int64        // octets of one Badger memtable (2 MiB)
+	Reserve  int64        // octets that must be free for a write (64 MiB, or 16 memtables if that is more; at most half of the file system)
 
 	// FailCommit is for tests. It is called before each Commit and Repair
 	// writes; an error fails that call. An error that is ErrTorn fails it
@@ -37,7 +37,7 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.Default()
 	}
 	if o.MemTable == 0 {
-		o.MemTable = 16 << 20
+		o.MemTable = 2 << 20
 	}
 	if o.FailCommit == nil {
 		o.FailCommit = func() error { return nil }

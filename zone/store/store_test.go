@@ -17,13 +17,13 @@ import (
 func TestBadgerOptions(t *testing.T) {
 	s := openStore(t, Options{Dir: t.TempDir()})
 	o := s.db.Opts()
-	if o.SyncWrites || o.DetectConflicts || o.MetricsEnabled || o.MemTableSize != 16<<20 || o.NumMemtables != 2 {
+	if o.SyncWrites || o.DetectConflicts || o.MetricsEnabled || o.MemTableSize != 2<<20 || o.NumMemtables != 2 {
 		t.Fatalf("options of Badger: %+v", o)
 	}
 }
 
 func TestNoValueReachesTheValueLog(t *testing.T) {
-	for _, memTable := range []int64{1 << 20, 16 << 20, 64 << 20} {
+	for _, memTable := range []int64{1 << 20, 2 << 20, 16 << 20, 64 << 20} {
 		s := openStore(t, Options{Dir: t.TempDir(), MemTable: memTable})
 		if int64(s.maxValue) >= s.db.Opts().ValueThreshold {
 			t.Errorf("memtable of %d: values up to %d, threshold %d", memTable, s.maxValue, s.db.Opts().ValueThreshold)
@@ -36,6 +36,26 @@ func TestNoValueReachesTheValueLog(t *testing.T) {
 			t.Errorf("memtable of %d: largest rdata does not fit", memTable)
 		}
 	}
+}
+
+// TestLogOfALargerMemtable crashes with more in the log than a memtable of now
+// can hold.
+func TestLogOfALargerMemtable(t *testing.T) {
+	o := testOptions(t.TempDir())
+	o.MemTable = 16 << 20
+	s := openStore(t, o)
+	z := openZone(t, s, apex)
+	sets := manySets(30_000, 1)
+	seed(t, z, 1, sets...)
+	commit(t, z, change(z, 1, 2, 7, 1, 9))
+	s.o.MemTable = 1 << 20 // for the copy
+	s = crash(t, s)
+	z = openZone(t, s, apex)
+	sets[7] = aSet(7, 9)
+	wantContent(t, z, contentOf(append(sets, soaSet(2))...))
+	check(t, z)
+	commit(t, z, change(z, 2, 3, 8, 1, 9))
+	check(t, openZone(t, crash(t, s), apex))
 }
 
 func TestOpenRefusesUnusableDirectories(t *testing.T) {
