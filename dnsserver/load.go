@@ -11,8 +11,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/miekg/dns"
-
 	"dialtone/update"
 	"dialtone/zone"
 	"dialtone/zone/masterfile"
@@ -127,7 +125,7 @@ const progressEvery = 1_000_000
 
 // seed fills the store from the zone's master file.
 func (s *Server) seed(ctx context.Context, o ZoneOptions, st *store.Zone) error {
-	sets, problems := s.parse(o)
+	content, problems := s.parse(o)
 	faults := problems[:0:0]
 	for _, p := range problems {
 		if p.Warning {
@@ -139,18 +137,18 @@ func (s *Server) seed(ctx context.Context, o ZoneOptions, st *store.Zone) error 
 	if len(faults) > 0 {
 		return &ZoneError{Apex: o.Apex, File: o.File, Problems: faults, Err: errors.New("the zone file has errors")}
 	}
-	serial, err := serialOf(o.Apex, sets)
+	serial, err := content.Serial()
 	if err == nil {
-		err = st.Seed(serial, owned(ctx, sets))
+		err = st.Seed(serial, owned(ctx, content))
 	}
 	if err != nil {
 		return &ZoneError{Apex: o.Apex, File: o.File, Err: err}
 	}
-	s.log.Info("zone read from its file", "op", "seed", "zone", o.Apex, "serial", serial, "file", cmp.Or(o.File, builtIn), "rrsets", len(sets))
+	s.log.Info("zone read from its file", "op", "seed", "zone", o.Apex, "serial", serial, "file", cmp.Or(o.File, builtIn), "rrsets", content.Sets())
 	return nil
 }
 
-func (s *Server) parse(o ZoneOptions) ([]masterfile.Owned, []masterfile.Problem) {
+func (s *Server) parse(o ZoneOptions) (*masterfile.Content, []masterfile.Problem) {
 	next := progressEvery
 	progress := func(n int) {
 		if n >= next {
@@ -168,20 +166,11 @@ func (s *Server) parse(o ZoneOptions) ([]masterfile.Owned, []masterfile.Problem)
 	return masterfile.ParseFile(o.File, o.Apex, progress)
 }
 
-func serialOf(apex rr.Name, sets []masterfile.Owned) (uint32, error) {
-	for _, o := range sets {
-		if o.Set.Type == dns.TypeSOA && o.Owner.EqualFold(apex) && len(o.Set.Data) == 1 {
-			soa, err := rr.ParseSOA(o.Set.Data[0])
-			return soa.Serial, err
-		}
-	}
-	return 0, errors.New("there is no SOA record")
-}
-
-func owned(ctx context.Context, sets []masterfile.Owned) iter.Seq2[store.OwnedRRset, error] {
+func owned(ctx context.Context, content *masterfile.Content) iter.Seq2[store.OwnedRRset, error] {
 	return func(yield func(store.OwnedRRset, error) bool) {
-		for _, o := range sets {
-			if !yield(store.OwnedRRset{Owner: o.Owner, Set: o.Set}, ctx.Err()) {
+		for o := range content.Sorted() {
+			owner, set := o.Clone()
+			if !yield(store.OwnedRRset{Owner: owner, Set: set}, ctx.Err()) {
 				return
 			}
 		}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 
 	"dialtone/zone/rr"
-	"dialtone/zone/store"
 )
 
 // load fills memory from the store and publishes it as the first version.
@@ -45,7 +44,7 @@ type loader struct {
 	octets int64
 }
 
-func (l *loader) add(s *store.Stored) error {
+func (l *loader) add(s *rr.Octets) error {
 	cut := len(s.Owner) - len(l.apex)
 	if cut < 0 || !rr.EqualFold(s.Owner[cut:], l.apex) || !validLabels(s.Owner[:cut]) {
 		return fmt.Errorf("the store holds %s, which is not in the zone", rr.Name(s.Owner))

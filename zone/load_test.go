@@ -10,7 +10,6 @@ import (
 
 	"dialtone/zone"
 	"dialtone/zone/rr"
-	"dialtone/zone/store"
 	"dialtone/zone/zonetest"
 )
 
@@ -20,14 +19,14 @@ type countingStore struct {
 	numbers int
 }
 
-func (s *countingStore) All() iter.Seq2[*store.Stored, error] {
-	return func(yield func(*store.Stored, error) bool) {
+func (s *countingStore) All() iter.Seq2[*rr.Octets, error] {
+	return func(yield func(*rr.Octets, error) bool) {
 		for stored, err := range s.Store.All() {
 			if !yield(stored, err) {
 				return
 			}
 		}
-		x := store.Stored{Owner: []byte("\x070000000\x06phones\x07example\x00"), Type: dns.TypeA, TTL: 60, Data: [][]byte{{192, 0, 2, 1}}}
+		x := rr.Octets{Owner: []byte("\x070000000\x06phones\x07example\x00"), Type: dns.TypeA, TTL: 60, Data: [][]byte{{192, 0, 2, 1}}}
 		for i := range s.numbers {
 			for d := 7; d > 0; d-- {
 				x.Owner[d] = byte('0' + i%10)

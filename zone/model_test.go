@@ -57,9 +57,9 @@ func kept(t testing.TB, s zone.Store) []string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x := stored.Clone()
-		for _, d := range x.Set.Data {
-			lines = append(lines, line(rr.RR{Owner: x.Owner, Type: x.Set.Type, TTL: x.Set.TTL, Data: d}))
+		owner, set := stored.Clone()
+		for _, d := range set.Data {
+			lines = append(lines, line(rr.RR{Owner: owner, Type: set.Type, TTL: set.TTL, Data: d}))
 		}
 	}
 	slices.Sort(lines)

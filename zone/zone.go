@@ -59,7 +59,7 @@ type Options struct {
 // Store is what a zone needs of its place on disk; *store.Zone is one.
 type Store interface {
 	Meta() (m store.Meta, loaded bool, err error)
-	All() iter.Seq2[*store.Stored, error]
+	All() iter.Seq2[*rr.Octets, error]
 	Commit(c *store.Commit) error
 	Repair(sets []store.OwnedRRset, burnedTo uint32) error
 	Trim(now time.Time, maxAge time.Duration, maxSize int64) error

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/miekg/dns"
 	"github.com/spf13/cobra"
 
 	"dialtone/config"
@@ -91,7 +90,7 @@ func zoneCheckCommand() *cobra.Command {
 }
 
 func checkZone(file string, apex rr.Name, stdout, stderr io.Writer) error {
-	sets, problems := masterfile.ParseFile(file, apex, nil)
+	content, problems := masterfile.ParseFile(file, apex, nil)
 	var lines []string
 	for _, p := range problems {
 		lines = append(lines, p.String())
@@ -102,19 +101,12 @@ func checkZone(file string, apex rr.Name, stdout, stderr io.Writer) error {
 	for _, line := range lines {
 		fmt.Fprintln(stderr, line)
 	}
-	names, records, serial := make(map[rr.Name]struct{}), 0, uint32(0)
-	for _, o := range sets {
-		names[o.Owner.Lower()] = struct{}{}
-		records += len(o.Set.Data)
-		if o.Set.Type == dns.TypeSOA {
-			soa, err := rr.ParseSOA(o.Set.Data[0])
-			if err != nil {
-				return err
-			}
-			serial = soa.Serial
-		}
+	serial, err := content.Serial()
+	if err != nil {
+		return err
 	}
-	_, err := fmt.Fprintf(stdout, "%s: zone %s: %s, %s, serial %d\n", file, apex, count(records, "record"), count(len(names), "name"), serial)
+	_, err = fmt.Fprintf(stdout, "%s: zone %s: %s, %s, serial %d\n", file, apex,
+		count(content.Records(), "record"), count(content.Names(), "name"), serial)
 	return err
 }
 

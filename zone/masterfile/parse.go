@@ -10,62 +10,32 @@ import (
 	"dialtone/zone/rr"
 )
 
-// Owned is an RRset with its owner.
-type Owned struct {
-	Owner rr.Name
-	Set   rr.RRset
-}
-
-// Parse reads the master file of the zone apex from r. Its RRsets come in the
-// order in which their first records stand in the file, and each owner and
-// type comes once. file is the name for messages; $INCLUDE is relative to its
-// directory. What was read is fit for use only if Faulty(problems) is false.
-// progress, when not nil, is called now and then with the number of records
-// read so far.
-func Parse(r io.Reader, file string, apex rr.Name, progress func(records int)) ([]Owned, []Problem) {
-	return parseSized(r, file, apex, 0, progress)
-}
-
-// usualLine is the length of a line of a file with many numbers, in octets.
-const usualLine = 22
-
-// parseSized makes room for as many RRsets as there may be in a file of size octets.
-// Measured with 1,000,000 numbers: growing step by step, with all that is there
-// copied at each step, took half of the time.
-func parseSized(r io.Reader, file string, apex rr.Name, size int64, progress func(records int)) ([]Owned, []Problem) {
-	room := int(size / usualLine)
+// Parse reads the master file of the zone apex from r. file is the name for
+// messages; $INCLUDE is relative to its directory. What was read is fit for use
+// only if Faulty(problems) is false. progress, when not nil, is called now and
+// then with the number of records read so far.
+func Parse(r io.Reader, file string, apex rr.Name, progress func(records int)) (*Content, []Problem) {
 	p := &parser{
-		apex: apex, progress: progress, sets: make([]Owned, 0, room), lines: make([]lines, 0, room),
-		index: make(map[key]int, room), types: make(map[uint16]bool), broken: make(map[uint16]bool), plain: make(map[uint16]place),
+		Content: newContent(apex), progress: progress,
+		broken: make(map[uint16]bool), plain: make(map[uint16]place), seen: make(map[uint16]bool),
 	}
 	p.file(r, file, apex, 0)
-	p.spell()
 	p.check()
 	if progress != nil {
-		progress(p.records)
+		progress(p.read)
 	}
-	return p.sets, p.problems.sorted(p.files)
+	return p.Content, p.problems.sorted(p.files)
 }
 
 // ParseFile is Parse for a file on disk; not being able to read it is
 // a Problem like any other.
-func ParseFile(path string, apex rr.Name, progress func(records int)) ([]Owned, []Problem) {
+func ParseFile(path string, apex rr.Name, progress func(records int)) (*Content, []Problem) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, []Problem{{File: path, Text: "the zone file cannot be read: " + plainError(err)}}
+		return newContent(apex), []Problem{{File: path, Text: "the zone file cannot be read: " + plainError(err)}}
 	}
 	defer f.Close()
-	size := int64(0)
-	if fi, err := f.Stat(); err == nil && fi.Mode().IsRegular() {
-		size = fi.Size()
-	}
-	return parseSized(f, path, apex, size, progress)
-}
-
-// key finds an RRset: the owner in lower case, and the type.
-type key struct {
-	owner rr.Name
-	t     uint16
+	return Parse(f, path, apex, progress)
 }
 
 // place is a line of one of the files read.
@@ -74,36 +44,17 @@ type place struct {
 	line int32
 }
 
-// origin of the records of one RRset.
-type lines struct {
-	first  place
-	more   []place // of the second record and so on
-	octets int     // of the RRset in a message, with owners compressed
-	mixed  bool    // the different TTLs were reported
-	large  bool    // the size was reported
-}
-
-func (l *lines) at(i int) place {
-	if i == 0 {
-		return l.first
-	}
-	return l.more[i-1]
-}
-
 // parser is the state of one Parse.
 type parser struct {
-	apex     rr.Name
+	*Content
 	files    []string
 	problems collector
+	read     int // records, those at fault included
 
-	sets    []Owned
-	lines   []lines // of sets, by index
-	index   map[key]int
-	types   map[uint16]bool // that some RRset has
-	records int
-
-	broken map[uint16]bool  // types of which a record could not be read
-	plain  map[uint16]place // DNSSEC types that were seen, and where first
+	apexDNAME bool
+	seen      map[uint16]bool  // types of RRsets below the apex
+	broken    map[uint16]bool  // types of which a record could not be read
+	plain     map[uint16]place // DNSSEC types that were seen, and where first
 
 	ttl      uint32 // for records without one
 	ttlKnown bool
@@ -118,59 +69,56 @@ const maxSet = 65000
 
 // add puts one record into its RRset.
 func (p *parser) add(at place, r rr.RR) {
-	p.records++
-	if p.progress != nil && p.records%(1<<16) == 0 {
-		p.progress(p.records)
+	p.read++
+	if p.progress != nil && p.read%(1<<14) == 0 {
+		p.progress(p.read)
 	}
 	if !r.Owner.IsBelowOrEqual(p.apex) {
 		p.problems.fault(at, "%s is not in the zone %s: remove the record, or take the final dot away if the name is meant to be below the zone", r.Owner, p.apex)
 		return
 	}
-	k := key{r.Owner.Lower(), r.Type}
-	i, ok := p.index[k]
+	name := p.intern(r.Owner.Relative(p.apex))
+	i, ok := p.setOf(name, r.Type)
 	if !ok {
-		p.index[k] = len(p.sets)
-		p.types[r.Type] = true
-		p.sets = append(p.sets, Owned{r.Owner, rr.RRset{Type: r.Type, TTL: r.TTL, Data: []string{r.Data}}})
-		p.lines = append(p.lines, lines{first: at, octets: 12 + len(r.Data)})
+		p.addSet(at, name, &r)
+		if len(r.Owner) > len(p.apex) && r.Type != dns.TypeA && r.Type != dns.TypeAAAA {
+			p.seen[r.Type] = true
+		}
 		return
 	}
-	set, l := &p.sets[i].Set, &p.lines[i]
-	if l.large || set.Contains(r.Data) {
+	s := p.sets.at(i)
+	if s.large || p.contains(s, r.Data) {
 		return
 	}
 	// RFC 2181, section 5.2: the records of an RRset share one TTL.
-	if set.TTL != r.TTL && !l.mixed {
-		l.mixed = true
+	if s.ttl != r.TTL && !s.mixed {
+		s.mixed = true
 		p.problems.warn(at, "TTL %d differs from TTL %d of the same %s RRset at line %d: %d is used for all of it",
-			r.TTL, set.TTL, rr.TypeString(r.Type), l.first.line, set.TTL)
+			r.TTL, s.ttl, rr.TypeString(r.Type), s.at.line, s.ttl)
 	}
-	if l.octets += 12 + len(r.Data); l.octets > maxSet {
-		l.large = true
+	if s.octets += uint32(12 + len(r.Data)); s.octets > maxSet {
+		s.large = true
 		p.problems.fault(at, "the %s RRset of %s is larger than %d octets and fits no DNS message: spread it over several names",
 			rr.TypeString(r.Type), r.Owner, maxSet)
 		return
 	}
-	set.Data = append(set.Data, r.Data)
-	l.more = append(l.more, at)
+	p.addRecord(at, s, r.Data)
 }
 
-// find gives the RRset of owner and type t, or nil.
-func (p *parser) find(owner rr.Name, t uint16) *rr.RRset {
-	if i, ok := p.place(owner, t); ok {
-		return &p.sets[i].Set
-	}
-	return nil
+// contains tells whether an RRset has a record, as rr.EqualData compares.
+func (p *parser) contains(s *set, data string) (found bool) {
+	_, names, _ := rr.NamesIn(s.typ, data)
+	p.each(s, func(d []byte, _ place) bool {
+		found = string(d) == data || names > 0 && rr.EqualData(s.typ, string(d), data)
+		return !found
+	})
+	return found
 }
 
-// place gives the index of the RRset of owner and type t. Most types that are
-// asked for are in no RRset at all.
-func (p *parser) place(owner rr.Name, t uint16) (int, bool) {
-	if !p.types[t] {
-		return 0, false
-	}
-	i, ok := p.index[key{owner.Lower(), t}]
-	return i, ok
+// has tells whether there is an RRset of owner and type t.
+func (p *parser) has(owner rr.Name, t uint16) bool {
+	_, ok := p.find(owner, t)
+	return ok
 }
 
 // defaultTTL tells the TTL of a record that has none of its own.

@@ -1,9 +1,12 @@
 package masterfile
 
 import (
+	"cmp"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -18,8 +21,23 @@ var apex = rr.MustName("phones.example.")
 // head makes a zone whole; it has four lines.
 const head = "$TTL 300\n@ SOA ns1 hostmaster 7 3600 900 604800 60\n@ NS ns1\nns1 A 192.0.2.53\n"
 
-func parse(text string) ([]Owned, []Problem) {
-	return Parse(strings.NewReader(text), "z", apex, nil)
+// owned is an RRset with its owner.
+type owned struct {
+	Owner rr.Name
+	Set   rr.RRset
+}
+
+func parse(text string) ([]owned, []Problem) {
+	c, problems := Parse(strings.NewReader(text), "z", apex, nil)
+	return setsOf(c), problems
+}
+
+func setsOf(c *Content) (sets []owned) {
+	for o := range c.All() {
+		owner, set := o.Clone()
+		sets = append(sets, owned{owner, set})
+	}
+	return sets
 }
 
 // records gives the sets as text, one record a line, without the head's.
@@ -32,7 +50,7 @@ func records(t *testing.T, text string) []string {
 	return lineUp(sets[3:])
 }
 
-func lineUp(sets []Owned) (out []string) {
+func lineUp(sets []owned) (out []string) {
 	for _, o := range sets {
 		for _, d := range o.Set.Data {
 			out = append(out, strings.ReplaceAll(rr.RR{Owner: o.Owner, Type: o.Set.Type, TTL: o.Set.TTL, Data: d}.String(), "\t", " "))
@@ -95,7 +113,7 @@ func TestLabelsAreRawOctets(t *testing.T) {
 // RFC 1035, section 5.1: an omitted TTL is the last one stated; before there is
 // any, the SOA's MINIMUM is taken.
 func TestANameHasOneSpelling(t *testing.T) {
-	sets, problems := Parse(strings.NewReader(`$TTL 60
+	c, problems := Parse(strings.NewReader(`$TTL 60
 @ SOA a b 1 1 1 1 1
 @ NS ns1
 ns1 A 192.0.2.1
@@ -109,7 +127,7 @@ Other.PHONES.example. TXT "y"
 		t.Fatal(problems)
 	}
 	var got []string
-	for _, s := range sets[3:] {
+	for _, s := range setsOf(c)[3:] {
 		got = append(got, s.Owner.String())
 	}
 	want := []string{"Phone.phones.Example.", "Phone.phones.Example.", "Phone.phones.Example.", "other.phones.Example.", "other.phones.Example."}
@@ -239,8 +257,8 @@ func TestIncludeStaysInTheDirectoryAndGivesOriginAndOwnerBack(t *testing.T) {
 	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
-	sets, problems := ParseFile(zone, apex, nil)
-	got := lineUp(sets[3:])
+	c, problems := ParseFile(zone, apex, nil)
+	got := lineUp(setsOf(c)[3:])
 	want := []string{"b.phones.example. 300 IN A 192.0.2.2", "x.c.phones.example. 300 IN A 192.0.2.1", `b.phones.example. 300 IN TXT "b"`}
 	if strings.Join(got, "|") != strings.Join(want, "|") {
 		t.Errorf("got %q", got)
@@ -272,6 +290,84 @@ func TestUnreadableFileIsAProblem(t *testing.T) {
 	}
 }
 
+// wantSorted compares Sorted with All: the same RRsets, by owner and type.
+func wantSorted(t *testing.T, c *Content) {
+	t.Helper()
+	want := setsOf(c)
+	slices.SortFunc(want, func(a, b owned) int {
+		return cmp.Or(a.Owner.Compare(b.Owner), cmp.Compare(a.Set.Type, b.Set.Type))
+	})
+	i := 0
+	for o := range c.Sorted() {
+		owner, set := o.Clone()
+		if owner != want[i].Owner || !set.Equal(want[i].Set) {
+			t.Fatalf("at %d: %s %v, want %s %v", i, owner, set, want[i].Owner, want[i].Set)
+		}
+		i++
+	}
+	if i != len(want) {
+		t.Fatalf("%d RRsets in order, %d in all", i, len(want))
+	}
+}
+
+// TestContentInOrder has names whose first octets are equal, that need the
+// whole comparison, and that stand in no order.
+func TestContentInOrder(t *testing.T) {
+	var text strings.Builder
+	text.WriteString(head)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for i := range 3000 {
+		n := rnd.IntN(3000)
+		switch rnd.IntN(4) {
+		case 0:
+			fmt.Fprintf(&text, "12345678%d A 192.0.2.1\n", n)
+		case 1:
+			fmt.Fprintf(&text, "x.%d.y%d TXT \"%d\"\n", n%7, n%50, i)
+		case 2:
+			fmt.Fprintf(&text, "Y%d AAAA 2001:db8::%x\n", n%50, i)
+		case 3:
+			fmt.Fprintf(&text, "%d TXT b%d\n%d A 10.0.0.1\na\\000.%d A 10.0.0.1\n", n, i, n, n)
+		}
+	}
+	c, problems := Parse(strings.NewReader(text.String()), "z", apex, nil)
+	if Faulty(problems) {
+		t.Fatal(problems)
+	}
+	wantSorted(t, c)
+	names, records := map[rr.Name]bool{}, 0
+	for _, o := range setsOf(c) {
+		names[o.Owner.Lower()] = true
+		records += len(o.Set.Data)
+	}
+	if c.Names() != len(names) || c.Records() != records {
+		t.Errorf("%d names and %d records, want %d and %d", c.Names(), c.Records(), len(names), records)
+	}
+	if serial, err := c.Serial(); serial != 7 || err != nil {
+		t.Errorf("serial %d, %v", serial, err)
+	}
+}
+
+// TestReadingMakesLittleGarbage bounds what a record costs while it is read,
+// the text of its line included.
+func TestReadingMakesLittleGarbage(t *testing.T) {
+	var text strings.Builder
+	text.WriteString(head)
+	const count = 50_000
+	for i := range count {
+		fmt.Fprintf(&text, "%07d A 10.%d.%d.%d\n", i, i>>16, i>>8&255, i&255)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	c, problems := Parse(strings.NewReader(text.String()), "z", apex, nil)
+	runtime.ReadMemStats(&after)
+	if c.Sets() != count+3 || len(problems) > 0 {
+		t.Fatal(c.Sets(), problems)
+	}
+	if got := (after.TotalAlloc - before.TotalAlloc) / count; got > 400 {
+		t.Errorf("%d octets a record, want at most 400", got)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add(head + "a A 192.0.2.1\n")
 	f.Add(head + "$ORIGIN b\n*.a ( 60 ) IN TXT ( \"x;\" \\; y\n) ; c\n$GENERATE 1-3/2 h${1,2,o} CNAME a\\$$\n")
@@ -281,10 +377,12 @@ func FuzzParse(f *testing.F) {
 		if strings.Contains(strings.ToUpper(text), "GENERATE") && len(text) > 200 {
 			return // makes many records, which is slow and nothing new
 		}
-		sets, problems := parse(text)
+		c, problems := Parse(strings.NewReader(text), "z", apex, nil)
 		if Faulty(problems) {
 			return
 		}
+		wantSorted(t, c)
+		sets := setsOf(c)
 		soas := 0
 		for _, o := range sets {
 			if !o.Owner.Valid() || !o.Owner.IsBelowOrEqual(apex) || len(o.Set.Data) == 0 || rr.IsMetaType(o.Set.Type) {
@@ -313,8 +411,8 @@ func BenchmarkParseMillionAddresses(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if sets, problems := parse(text.String()); len(sets) != 1_000_003 || len(problems) > 0 {
-			b.Fatal(len(sets), problems)
+		if c, problems := Parse(strings.NewReader(text.String()), "z", apex, nil); c.Sets() != 1_000_003 || len(problems) > 0 {
+			b.Fatal(c.Sets(), problems)
 		}
 	}
 }

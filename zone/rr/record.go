@@ -24,6 +24,24 @@ type RRset struct {
 	Data []string
 }
 
+// Octets is an RRset with its owner as it stands in the memory of whoever hands
+// it out, valid until the next one is: it costs no allocation.
+type Octets struct {
+	Owner []byte // in wire form, in the case as entered
+	Type  uint16
+	TTL   uint32 // seconds
+	Data  [][]byte
+}
+
+// Clone gives what can be kept.
+func (o *Octets) Clone() (Name, RRset) {
+	data := make([]string, len(o.Data))
+	for i, d := range o.Data {
+		data[i] = string(d)
+	}
+	return Name(o.Owner), RRset{Type: o.Type, TTL: o.TTL, Data: data}
+}
+
 // Contains tells whether data is in the set, compared as EqualData does.
 func (s RRset) Contains(data string) bool { return s.Index(data) >= 0 }
 

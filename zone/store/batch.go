@@ -68,7 +68,7 @@ func (b *batch) putRRset(z *Zone, id uint32, r *OwnedRRset) error {
 		return nil
 	}
 	var err error
-	if b.arena, err = appendRRset(b.arena, r.Owner, &r.Set); err != nil {
+	if b.arena, err = appendRRset(b.arena, r.Owner, r.Set.Type, r.Set.TTL, r.Set.Data); err != nil {
 		return err
 	}
 	end := len(b.arena)

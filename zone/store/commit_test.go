@@ -352,7 +352,7 @@ func firstOf(z *Zone) (OwnedRRset, error) {
 		if err != nil {
 			return OwnedRRset{}, err
 		}
-		return r.Clone(), nil
+		return cloned(r), nil
 	}
 	return OwnedRRset{}, nil
 }

@@ -35,8 +35,8 @@ func FuzzRRset(f *testing.F) {
 			return
 		}
 		c.sets = append(c.sets, s)
-		c.yield(func(stored *Stored) bool {
-			r := stored.Clone()
+		c.yield(func(stored *rr.Octets) bool {
+			r := cloned(stored)
 			if !r.Owner.Valid() || !r.Owner.IsBelowOrEqual(apex) || len(r.Set.Data) == 0 {
 				t.Fatalf("decoded %q %v", string(r.Owner), r.Set)
 			}

@@ -118,6 +118,11 @@ func commit(t testing.TB, z *Zone, c *Commit) {
 	}
 }
 
+func cloned(o *rr.Octets) OwnedRRset {
+	owner, set := o.Clone()
+	return OwnedRRset{owner, set}
+}
+
 // content is a zone as text: owner and type to the rest.
 func content(t testing.TB, z *Zone) map[string]string {
 	t.Helper()
@@ -126,7 +131,7 @@ func content(t testing.TB, z *Zone) map[string]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := stored.Clone()
+		r := cloned(stored)
 		m[r.Owner.String()+" "+rr.TypeString(r.Set.Type)] = fmt.Sprintf("%d %x", r.Set.TTL, r.Set.Data)
 	}
 	return m
@@ -178,7 +183,7 @@ func check(t testing.TB, z *Zone) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := stored.Clone()
+		r := cloned(stored)
 		if last.Owner != "" {
 			if c := last.Owner.Compare(r.Owner); c > 0 || c == 0 && last.Set.Type >= r.Set.Type {
 				t.Fatalf("%s %d stands before %s %d", last.Owner, last.Set.Type, r.Owner, r.Set.Type)

@@ -64,7 +64,7 @@ const (
 )
 
 // appendOwner appends labels (without a root label) in canonical order.
-func appendOwner[S ~string](b []byte, labels S) []byte {
+func appendOwner[S ~string | ~[]byte](b []byte, labels S) []byte {
 	var off [rr.MaxLabels + 1]uint8
 	n := 0
 	for i := 0; i < len(labels) && n < len(off); i += int(labels[i]) + 1 {

@@ -211,7 +211,7 @@ func TestAllIsInCanonicalOrder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := stored.Clone()
+		got := cloned(stored)
 		if w := want[i]; got.Owner != w.Owner || got.Set.Type != w.Set.Type || !slices.Equal(got.Set.Data, w.Set.Data) || got.Set.TTL != 7 {
 			t.Fatalf("at %d: got %v, want %v", i, got, w)
 		}

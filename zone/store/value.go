@@ -21,23 +21,32 @@ const (
 
 // appendRRset encodes an RRset. The type and the owner in lower case are in
 // the key.
-func appendRRset(b []byte, owner rr.Name, set *rr.RRset) ([]byte, error) {
-	if owner.Lower() == owner {
-		b = append(b, encRRset)
-	} else {
+func appendRRset[O, D ~string | ~[]byte](b []byte, owner O, t uint16, ttl uint32, data []D) ([]byte, error) {
+	if hasCapital(owner) {
 		b = append(b, encRRset|flagOwner, byte(len(owner)))
 		b = append(b, owner...)
+	} else {
+		b = append(b, encRRset)
 	}
-	b = binary.BigEndian.AppendUint32(b, set.TTL)
-	b = binary.AppendUvarint(b, uint64(len(set.Data)))
-	for _, d := range set.Data {
+	b = binary.BigEndian.AppendUint32(b, ttl)
+	b = binary.AppendUvarint(b, uint64(len(data)))
+	for _, d := range data {
 		if len(d) > maxData {
-			return b, fmt.Errorf("%w: %s %s has a record of %d octets", ErrTooBig, owner, rr.TypeString(set.Type), len(d))
+			return b, fmt.Errorf("%w: %s %s has a record of %d octets", ErrTooBig, rr.Name(owner), rr.TypeString(t), len(d))
 		}
 		b = binary.AppendUvarint(b, uint64(len(d)))
 		b = append(b, d...)
 	}
 	return b, nil
+}
+
+func hasCapital[O ~string | ~[]byte](owner O) bool {
+	for i := range len(owner) {
+		if 'A' <= owner[i] && owner[i] <= 'Z' {
+			return true
+		}
+	}
+	return false
 }
 
 // maxData is the most octets that rdata can have (RFC 1035, section 3.2.1).

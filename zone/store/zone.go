@@ -137,35 +137,18 @@ type OwnedRRset struct {
 	Set   rr.RRset
 }
 
-// Stored is an RRset as All reads it. Its octets are All's: the next one
-// replaces them.
-type Stored struct {
-	Owner []byte // in wire form, in the case as entered
-	Type  uint16
-	TTL   uint32 // seconds
-	Data  [][]byte
-}
-
-// Clone gives a copy to keep.
-func (r *Stored) Clone() OwnedRRset {
-	data := make([]string, len(r.Data))
-	for i, d := range r.Data {
-		data[i] = string(d)
-	}
-	return OwnedRRset{rr.Name(r.Owner), rr.RRset{Type: r.Type, TTL: r.TTL, Data: data}}
-}
-
 // All streams every RRset of one moment, by owner in canonical order and then
-// by type, without an allocation for any of them. An error ends the stream.
-func (z *Zone) All() iter.Seq2[*Stored, error] {
-	return func(yield func(*Stored, error) bool) {
-		if err := z.all(func(r *Stored) bool { return yield(r, nil) }); err != nil {
+// by type, without an allocation for any of them. Each is replaced by the next
+// one. An error ends the stream.
+func (z *Zone) All() iter.Seq2[*rr.Octets, error] {
+	return func(yield func(*rr.Octets, error) bool) {
+		if err := z.all(func(r *rr.Octets) bool { return yield(r, nil) }); err != nil {
 			yield(nil, fmt.Errorf("read zone %s: %w", z.apex, err))
 		}
 	}
 }
 
-func (z *Zone) all(yield func(*Stored) bool) error {
+func (z *Zone) all(yield func(*rr.Octets) bool) error {
 	sn, id, err := z.snapshotOfRRsets()
 	if err != nil {
 		return err
@@ -220,7 +203,7 @@ type chunk struct {
 	arena []byte
 	spans []span
 	sets  []rrsetSpans
-	out   Stored
+	out   rr.Octets
 }
 
 // fill reads RRsets from key next on, and returns the key to go on with, or
@@ -242,7 +225,7 @@ func (c *chunk) fill(txn *badger.Txn, apexLower rr.Name, prefix, next []byte) ([
 	return more, err
 }
 
-func (c *chunk) yield(yield func(*Stored) bool) bool {
+func (c *chunk) yield(yield func(*rr.Octets) bool) bool {
 	spans, r := c.spans, &c.out
 	for _, s := range c.sets {
 		r.Owner, r.Type, r.TTL, r.Data = c.cut(s.owner), s.typ, s.ttl, r.Data[:0]

@@ -74,10 +74,10 @@ func (s *Store) Meta() (store.Meta, bool, error) {
 }
 
 // All implements zone.Store.
-func (s *Store) All() iter.Seq2[*store.Stored, error] {
-	return func(yield func(*store.Stored, error) bool) {
+func (s *Store) All() iter.Seq2[*rr.Octets, error] {
+	return func(yield func(*rr.Octets, error) bool) {
 		for _, x := range s.Sets() {
-			stored := store.Stored{Owner: []byte(x.Owner), Type: x.Set.Type, TTL: x.Set.TTL}
+			stored := rr.Octets{Owner: []byte(x.Owner), Type: x.Set.Type, TTL: x.Set.TTL}
 			for _, d := range x.Set.Data {
 				stored.Data = append(stored.Data, []byte(d))
 			}
