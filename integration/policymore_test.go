@@ -14,6 +14,7 @@ import (
 var modules = map[string]string{
 	"github.com/dchest/siphash":           "dnsserver/answer",
 	"github.com/dgraph-io/badger/v4":      "zone/store",
+	"github.com/dgraph-io/ristretto/v2":   "zone/store", // for the buffer that Badger takes
 	"github.com/go-viper/mapstructure/v2": "config",
 	"github.com/miekg/dns": "cmd/dialtone config dnsserver dnsserver/answer dnsserver/transfer integration integration/bench" +
 		" integration/bench/load integration/peertest update update/acl update/tsig zone zone/masterfile zone/rr zone/zonetest",

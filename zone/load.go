@@ -12,14 +12,17 @@ import (
 
 // load fills memory from the store and publishes it as the first version.
 func (z *Zone) load(ctx context.Context) error {
-	l := loader{z: z, apex: []byte(z.apex.Lower())}
+	l := loader{z: z}
 	count := 0
 	for s, err := range z.o.Store.All() {
 		if err != nil {
 			return err
 		}
-		if count++; count%10000 == 0 && ctx.Err() != nil {
-			return ctx.Err()
+		if count++; count%(1<<14) == 0 {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			z.o.Progress(count)
 		}
 		if z.table.Full() {
 			return errors.New("the zone is larger than the memory of one zone can be")
@@ -36,7 +39,6 @@ func (z *Zone) load(ctx context.Context) error {
 // straight from the store's octets: it allocates nothing for any of them.
 type loader struct {
 	z      *Zone
-	apex   []byte // lower-case
 	owner  []byte // of the node that is being gathered; relative to the apex
 	any    bool   // there is such a node
 	body   []byte
@@ -45,11 +47,10 @@ type loader struct {
 }
 
 func (l *loader) add(s *rr.Octets) error {
-	cut := len(s.Owner) - len(l.apex)
-	if cut < 0 || !rr.EqualFold(s.Owner[cut:], l.apex) || !validLabels(s.Owner[:cut]) {
+	if !rr.InZone(s.Owner, l.z.apex) {
 		return fmt.Errorf("the store holds %s, which is not in the zone", rr.Name(s.Owner))
 	}
-	own := s.Owner[:cut]
+	own := s.Owner[:len(s.Owner)-len(l.z.apex)]
 	if !l.any || !bytes.Equal(own, l.owner) && !rr.EqualFold(own, l.owner) {
 		l.flush()
 		l.owner, l.any = append(l.owner[:0], own...), true
@@ -83,12 +84,4 @@ func (l *loader) flush() {
 	l.z.table.SetPath(&w.path, l.owner)
 	l.z.table.Put(&w.path, l.body, l.flags, 1)
 	l.body, l.flags, l.octets, l.any = l.body[:0], 0, 0, false
-}
-
-func validLabels(b []byte) bool {
-	i := 0
-	for i < len(b) && 0 < b[i] && b[i] < 64 {
-		i += int(b[i]) + 1
-	}
-	return i == len(b)
 }

@@ -52,6 +52,9 @@ type Options struct {
 	RepairEvery    time.Duration // (1s) between tries to make a failed store work
 	Logger         *slog.Logger  // (slog.Default)
 
+	// Progress hears now and then, while Open loads, how many RRsets there are.
+	Progress func(rrsets int)
+
 	// Trace, for tests, hears of each step of a commit in order.
 	Trace func(step string)
 }
@@ -86,6 +89,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.Progress == nil {
+		o.Progress = func(int) {}
 	}
 	if o.Trace == nil {
 		o.Trace = func(string) {}

@@ -174,6 +174,20 @@ func (n Name) IsBelowOrEqual(apex Name) bool {
 	return true
 }
 
+// InZone tells whether owner, in wire form, is a well-formed name that is apex
+// or below it. It allocates nothing.
+func InZone(owner []byte, apex Name) bool {
+	own := len(owner) - len(apex)
+	if own < 0 || len(owner) > MaxName || !EqualFold(owner[own:], apex) {
+		return false
+	}
+	i := 0
+	for i < own && 0 < owner[i] && owner[i] < 64 {
+		i += int(owner[i]) + 1
+	}
+	return i == own
+}
+
 // Relative gives the labels of n in front of apex, without a root label; ""
 // for the apex itself. n must be apex or below it.
 func (n Name) Relative(apex Name) string { return string(n[:len(n)-len(apex)]) }

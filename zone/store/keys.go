@@ -133,8 +133,8 @@ func cutOwner(dst, key []byte) (name, rest []byte, err error) {
 }
 
 // appendRRsetKey appends the key of an RRset; owner must be in the zone.
-func appendRRsetKey(b []byte, id uint32, apex, owner rr.Name, t uint16) []byte {
+func appendRRsetKey[O ~string | ~[]byte](b []byte, id uint32, apex rr.Name, owner O, t uint16) []byte {
 	b = binary.BigEndian.AppendUint32(append(b, kindRRset), id)
-	b = appendOwner(b, owner.Relative(apex))
+	b = appendOwner(b, owner[:len(owner)-len(apex)])
 	return binary.BigEndian.AppendUint16(b, t)
 }

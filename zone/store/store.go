@@ -95,7 +95,7 @@ func Open(o Options) (*Store, error) {
 	if s.db.DB, err = s.openBadger(); err != nil {
 		return nil, errors.Join(err, s.dir.Close(), s.root.Close())
 	}
-	if err := errors.Join(s.checkFormat(), s.loadZones()); err != nil {
+	if err := errors.Join(s.root.RemoveAll(buildDir), s.checkFormat(), s.loadZones()); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -197,11 +197,13 @@ func (s *Store) checkFormat() error {
 		return &FormatError{Dir: s.o.Dir, Found: found, Supported: FormatVersion}
 	case found == 0:
 		var b batch
-		b.put([]byte{kindFormat}, binary.BigEndian.AppendUint32(nil, FormatVersion))
+		b.put([]byte{kindFormat}, formatValue())
 		return s.commit(&b)
 	}
 	return nil
 }
+
+func formatValue() []byte { return binary.BigEndian.AppendUint32(nil, FormatVersion) }
 
 // loadZones finds the first free zone number, and drops what a crash left of
 // zones that were being seeded or dropped.

@@ -1,0 +1,250 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/pb"
+	"github.com/dgraph-io/ristretto/v2/z"
+
+	"dialtone/zone/rr"
+)
+
+// A new data directory that begins with many RRsets is built beside where
+// Badger will look for it, and then moved into place:
+//
+//	write     all tables, with Badger's StreamWriter, in a directory inside
+//	          the data directory
+//	sync      every file and that directory
+//	move      all files up into the data directory, and sync it
+//	decide    move the manifest, which names them, and sync again
+//
+// Without a manifest Badger takes the directory for a new one and removes
+// tables that it finds there; so a crash at any point leaves either all zones
+// or none, and what is left is removed by the next Build or Open. Nothing else
+// needs a sync, and no log, memtable or compaction stands between: measured
+// with 1,000,000 records, this takes a third of the time of Seed.
+
+// Content is what a zone begins with.
+type Content struct {
+	Apex   rr.Name
+	Serial uint32
+	// Sets come by owner in canonical order and then by type.
+	Sets iter.Seq2[*rr.Octets, error]
+}
+
+const (
+	manifest  = "MANIFEST"
+	buildDir  = "building"
+	buildSend = 1 << 20 // octets that are handed to Badger at a time
+)
+
+// Fresh tells whether a directory holds no store yet, so that Build can make
+// one there.
+func Fresh(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, manifest))
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// Build makes the store in a directory that is Fresh, with these zones. It is
+// all or nothing. Open comes after it.
+func Build(o Options, zones iter.Seq2[Content, error]) error {
+	b := &builder{s: &Store{o: o.withDefaults()}, step: func() error { return nil }}
+	return b.build(zones)
+}
+
+type builder struct {
+	s    *Store
+	db   *badger.DB
+	w    *badger.StreamWriter
+	buf  *z.Buffer
+	kv   pb.KV
+	last []byte       // key of the RRsets' stream
+	ends [2][]op      // what stands before and behind the RRsets
+	step func() error // before each of the last steps, for tests
+}
+
+func (b *builder) build(zones iter.Seq2[Content, error]) (err error) {
+	s := b.s
+	s.maxValue = int(s.badgerOptions().ValueThreshold) - 64
+	if s.root, s.dir, err = prepareDir(s.o.Dir); err != nil {
+		return err
+	}
+	defer s.root.Close()
+	defer s.dir.Close()
+	if !lock(s.dir) {
+		return &DirError{Dir: s.o.Dir, Problem: "is in use by another process",
+			Hint: "stop that process, or name another directory"}
+	}
+	if s.o.Reserve == 0 {
+		s.o.Reserve = defaultReserve(s.dir, s.o.MemTable)
+	}
+	if err := s.root.RemoveAll(buildDir); err != nil {
+		return err
+	}
+	if err := s.root.Mkdir(buildDir, 0o750); err != nil {
+		return err
+	}
+	if err := b.write(zones); err != nil {
+		return errors.Join(err, s.root.RemoveAll(buildDir))
+	}
+	return b.install()
+}
+
+// write makes all tables.
+func (b *builder) write(zones iter.Seq2[Content, error]) (err error) {
+	o := b.s.badgerOptions()
+	o.Dir = filepath.Join(o.Dir, buildDir)
+	o.ValueDir = o.Dir
+	if b.db, err = badger.Open(o); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.db.Close()) }()
+	b.w = b.db.NewStreamWriter()
+	if err := b.w.Prepare(); err != nil {
+		b.w.Cancel()
+		return err
+	}
+	b.buf = z.NewBuffer(2*buildSend, "dialtone")
+	defer b.buf.Release()
+	if err := b.stream(zones); err != nil {
+		b.w.Cancel()
+		return err
+	}
+	return b.w.Flush()
+}
+
+// stream hands everything to Badger: the RRsets of all zones as one stream of
+// ascending keys, and what stands before and behind them as two more.
+func (b *builder) stream(zones iter.Seq2[Content, error]) error {
+	const rrsets, first = 1, 2
+	b.end(0, []byte{kindFormat}, formatValue())
+	id := uint32(0)
+	for c, err := range zones {
+		if err != nil {
+			return err
+		}
+		id++
+		st := state{id: id, meta: meta{serial: c.Serial, burned: c.Serial}, trim: trim{from: c.Serial}}
+		b.end(0, zonePrefix(kindMeta, id), st.meta.append(nil))
+		b.end(1, zonePrefix(kindTrim, id), st.trim.append(nil))
+		b.end(1, apexKey(c.Apex), zoneValue(id, c.Apex))
+		if err := b.rrsets(rrsets, id, &c); err != nil {
+			return fmt.Errorf("zone %s: %w", c.Apex, err)
+		}
+	}
+	for i, ops := range b.ends {
+		slices.SortFunc(ops, func(x, y op) int { return bytes.Compare(x.key, y.key) })
+		for _, o := range ops {
+			if err := b.put(uint32(first+i), o.key, o.value); err != nil {
+				return err
+			}
+		}
+	}
+	return b.send()
+}
+
+func (b *builder) end(i int, key, value []byte) { b.ends[i] = append(b.ends[i], op{key, value}) }
+
+func (b *builder) rrsets(stream, id uint32, c *Content) error {
+	var key, value []byte
+	for o, err := range c.Sets {
+		if err != nil {
+			return err
+		}
+		if !rr.InZone(o.Owner, c.Apex) {
+			return fmt.Errorf("%s: %w", rr.Name(o.Owner), ErrOutOfZone)
+		}
+		key = appendRRsetKey(key[:0], id, c.Apex, o.Owner, o.Type)
+		if string(key) <= string(b.last) {
+			return fmt.Errorf("%s %s comes out of order", rr.Name(o.Owner), rr.TypeString(o.Type))
+		}
+		b.last = append(b.last[:0], key...)
+		if value, err = appendRRset(value[:0], o.Owner, o.Type, o.TTL, o.Data); err != nil {
+			return err
+		}
+		if len(value) > b.s.maxValue {
+			return fmt.Errorf("%w: RRset %s %s has %d octets, at most %d fit",
+				ErrTooBig, rr.Name(o.Owner), rr.TypeString(o.Type), len(value), b.s.maxValue)
+		}
+		if err := b.put(stream, key, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *builder) put(stream uint32, key, value []byte) error {
+	b.kv.Key, b.kv.Value, b.kv.Version, b.kv.StreamId = key, value, 1, stream
+	badger.KVToBuffer(&b.kv, b.buf)
+	if b.buf.LenNoPadding() < buildSend {
+		return nil
+	}
+	return b.send()
+}
+
+func (b *builder) send() error {
+	if err := b.s.checkSpace(b.s.o.Reserve); err != nil {
+		return err
+	}
+	err := b.w.Write(b.buf)
+	b.buf.Reset()
+	return err
+}
+
+// install moves what was written into place.
+func (b *builder) install() error {
+	files, err := fs.ReadDir(b.s.root.FS(), buildDir)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, f := range files {
+		if n := f.Name(); n != manifest && n != "LOCK" && !strings.HasSuffix(n, walSuffix) {
+			names = append(names, n)
+		}
+	}
+	for _, name := range slices.Concat(names, []string{manifest, ""}) { // the directory itself at last
+		if err := syncFile(b.s.root, filepath.Join(buildDir, name)); err != nil {
+			return err
+		}
+	}
+	for _, name := range names {
+		if err := b.move(name); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(b.step(), b.s.dir.Sync()); err != nil {
+		return err
+	}
+	if err := b.move(manifest); err != nil {
+		return err
+	}
+	if err := errors.Join(b.step(), b.s.dir.Sync()); err != nil {
+		return err
+	}
+	return b.s.root.RemoveAll(buildDir)
+}
+
+func (b *builder) move(name string) error {
+	if err := b.step(); err != nil {
+		return err
+	}
+	return b.s.root.Rename(filepath.Join(buildDir, name), name)
+}
+
+func syncFile(root *os.Root, name string) error {
+	f, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
