@@ -104,12 +104,13 @@ func (s *Server) loadZone(ctx context.Context, o ZoneOptions) (*zone.Zone, error
 		if err := s.seed(ctx, o, st); err != nil {
 			return nil, err
 		}
-	case o.File != "":
+	case o.File != "" && !s.built[o.Apex.Lower()]:
 		s.log.Info("zone read from the data directory; its file is not read again", "op", "start", "zone", o.Apex, "serial", meta.Serial, "file", o.File)
 	}
 	z, err := zone.Open(ctx, zone.Options{
 		Apex: o.Apex, Store: st, JournalMaxAge: o.JournalMaxAge, JournalMaxSize: o.JournalMaxSize,
 		QueueLen: s.opts.Limits.UpdateQueue, BatchOps: s.opts.Limits.BatchOps, Logger: s.log,
+		Progress: func(n int) { s.opts.Progress(Progress{Zone: o.Apex, Phase: Loading, Records: n}) },
 	})
 	if err != nil {
 		return nil, &ZoneError{Apex: o.Apex, Err: err}
@@ -120,11 +121,28 @@ func (s *Server) loadZone(ctx context.Context, o ZoneOptions) (*zone.Zone, error
 // builtIn stands for the file name of ZoneOptions.Text.
 const builtIn = "built-in"
 
-// progressEvery is how many records of a master file make a line in the log.
-const progressEvery = 1_000_000
+const (
+	// progressEvery is how many records of a master file make a line in the log.
+	progressEvery = 1_000_000
+	// progressStep is about how many make a call of Options.Progress.
+	progressStep = 1 << 14
+)
 
 // seed fills the store from the zone's master file.
 func (s *Server) seed(ctx context.Context, o ZoneOptions, st *store.Zone) error {
+	content, serial, err := s.read(o)
+	if err != nil {
+		return err
+	}
+	if err := st.Seed(serial, owned(s.sorted(ctx, o.Apex, content))); err != nil {
+		return &ZoneError{Apex: o.Apex, File: o.File, Err: err}
+	}
+	s.seeded(o, serial, content)
+	return nil
+}
+
+// read takes the zone from its master file.
+func (s *Server) read(o ZoneOptions) (*masterfile.Content, uint32, error) {
 	content, problems := s.parse(o)
 	faults := problems[:0:0]
 	for _, p := range problems {
@@ -135,22 +153,23 @@ func (s *Server) seed(ctx context.Context, o ZoneOptions, st *store.Zone) error 
 		}
 	}
 	if len(faults) > 0 {
-		return &ZoneError{Apex: o.Apex, File: o.File, Problems: faults, Err: errors.New("the zone file has errors")}
+		return nil, 0, &ZoneError{Apex: o.Apex, File: o.File, Problems: faults, Err: errors.New("the zone file has errors")}
 	}
 	serial, err := content.Serial()
-	if err == nil {
-		err = st.Seed(serial, owned(ctx, content))
-	}
 	if err != nil {
-		return &ZoneError{Apex: o.Apex, File: o.File, Err: err}
+		return nil, 0, &ZoneError{Apex: o.Apex, File: o.File, Err: err}
 	}
+	return content, serial, nil
+}
+
+func (s *Server) seeded(o ZoneOptions, serial uint32, content *masterfile.Content) {
 	s.log.Info("zone read from its file", "op", "seed", "zone", o.Apex, "serial", serial, "file", cmp.Or(o.File, builtIn), "rrsets", content.Sets())
-	return nil
 }
 
 func (s *Server) parse(o ZoneOptions) (*masterfile.Content, []masterfile.Problem) {
 	next := progressEvery
 	progress := func(n int) {
+		s.opts.Progress(Progress{Zone: o.Apex, Phase: Reading, Records: n})
 		if n >= next {
 			next += progressEvery
 			s.log.Info("reading the zone's file", "op", "seed", "zone", o.Apex, "records", n)
@@ -166,11 +185,14 @@ func (s *Server) parse(o ZoneOptions) (*masterfile.Content, []masterfile.Problem
 	return masterfile.ParseFile(o.File, o.Apex, progress)
 }
 
-func owned(ctx context.Context, content *masterfile.Content) iter.Seq2[store.OwnedRRset, error] {
+func owned(sets iter.Seq2[*rr.Octets, error]) iter.Seq2[store.OwnedRRset, error] {
 	return func(yield func(store.OwnedRRset, error) bool) {
-		for o := range content.Sorted() {
-			owner, set := o.Clone()
-			if !yield(store.OwnedRRset{Owner: owner, Set: set}, ctx.Err()) {
+		for o, err := range sets {
+			var r store.OwnedRRset
+			if err == nil {
+				r.Owner, r.Set = o.Clone()
+			}
+			if !yield(r, err) {
 				return
 			}
 		}

@@ -42,10 +42,33 @@ type Options struct {
 	MetricsListen netip.AddrPort
 	// Now is the clock of TSIG and cookies (time.Now).
 	Now func() time.Time
+	// Progress hears now and then how far the start is. It is called by several goroutines, one for each
+	// zone, and should not take long.
+	Progress func(Progress)
 
 	// failCommit makes commits fail, for tests.
 	failCommit func() error
+	// buildFrom is the constant of that name, but for tests.
+	buildFrom int64
 }
+
+// Progress is how far the start is with one zone.
+type Progress struct {
+	Zone    rr.Name
+	Phase   Phase
+	Records int // so far; RRsets, when they are stored or loaded
+	Of      int // of so many; 0 when that is not known
+}
+
+// Phase is what the start does with a zone.
+type Phase string
+
+// The phases. The first two are those of a first start.
+const (
+	Reading Phase = "reading its file"
+	Storing Phase = "storing"
+	Loading Phase = "loading"
+)
 
 // ZoneOptions is one zone.
 type ZoneOptions struct {
@@ -152,6 +175,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Progress == nil {
+		o.Progress = func(Progress) {}
+	}
+	if o.buildFrom == 0 {
+		o.buildFrom = buildFrom
 	}
 	return o
 }

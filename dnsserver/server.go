@@ -28,6 +28,7 @@ type Server struct {
 	store  *store.Store
 	zones  *zone.Zones
 	byApex map[rr.Name]*servedZone // by the apex in lower case; not changed after the start
+	built  map[rr.Name]bool        // by this start, from the zone's file; likewise
 
 	responder      *answer.Responder
 	transferServer *transfer.Server
@@ -59,7 +60,7 @@ type Server struct {
 // *ZoneError (one for each zone at fault, joined) and *DataDirError. After an error
 // nothing is left running or open.
 func Start(ctx context.Context, o Options) (*Server, error) {
-	s := &Server{opts: o.withDefaults(), zones: zone.NewZones(), byApex: map[rr.Name]*servedZone{}}
+	s := &Server{opts: o.withDefaults(), zones: zone.NewZones(), byApex: map[rr.Name]*servedZone{}, built: map[rr.Name]bool{}}
 	s.log = s.opts.Logger
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.open(ctx); err != nil {
@@ -80,7 +81,12 @@ func (s *Server) open(ctx context.Context) error {
 	var bindErr, metricsErr error
 	s.listeners, bindErr = bindAll(ctx, s.opts)
 	s.metrics, metricsErr = listenMetrics(ctx, s)
-	if s.store, err = store.Open(store.Options{Dir: s.opts.DataDir, Logger: s.log, FailCommit: s.opts.failCommit}); err != nil {
+	if bindErr == nil && metricsErr == nil { // what it makes can be served
+		if err := s.build(ctx); err != nil {
+			return err
+		}
+	}
+	if s.store, err = store.Open(s.storeOptions()); err != nil {
 		err = &DataDirError{err}
 	}
 	if err = errors.Join(bindErr, metricsErr, err); err != nil {

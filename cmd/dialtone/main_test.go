@@ -228,7 +228,7 @@ limits: {update_queue: 1, batch_ops: 2, rrset_records: 3, slow_queue: 4, tcp_con
 		t.Fatal(err)
 	}
 	o.Logger, o.Now = nil, nil
-	wantSet(t, "Options", o, "Logger", "Now", "failCommit")
+	wantSet(t, "Options", o, "Logger", "Now", "Progress", "failCommit", "buildFrom")
 	wantSet(t, "Limits", o.Limits)
 	wantSet(t, "ZoneOptions", o.Zones[0], "Text")
 	wantSet(t, "NotifyTarget", o.Zones[0].Notify[0])

@@ -53,21 +53,27 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	endProgress := func() {}
+	if isTerminal(stderr) {
+		l := newLiveLine(stderr, time.Now)
+		stderr, opts.Progress, endProgress = l, l.show, l.end
+	}
 	opts.Logger = logger(conf.Log, stderr)
 	for _, w := range conf.Warnings {
 		opts.Logger.Warn(w.String(), "op", "config")
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	srv, err := dnsserver.Start(ctx, opts)
+	endProgress()
 	if err != nil {
 		if ctx.Err() != nil { // stopped while it started
 			return nil
 		}
 		return explain(conf, err)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
 	}
 	// What the start took and serving does not need, at once and not bit by bit.
 	debug.FreeOSMemory()
