@@ -62,6 +62,9 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) error {
 	for _, w := range conf.Warnings {
 		opts.Logger.Warn(w.String(), "op", "config")
 	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	srv, err := dnsserver.Start(ctx, opts)
@@ -71,9 +74,6 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) error {
 			return nil
 		}
 		return explain(conf, err)
-	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
 	}
 	// What the start took and serving does not need, at once and not bit by bit.
 	debug.FreeOSMemory()
