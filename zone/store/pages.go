@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -22,21 +23,25 @@ const (
 	releaseAfter = time.Second
 )
 
-// releaseLater is called at each commit.
+// releaseLater is called at each commit. It goes on for as long as tables come
+// and go: compactions may still work when no commit comes any more.
 func (s *Store) releaseLater() {
 	if s.releasing.Load() || s.releasing.Swap(true) {
 		return
 	}
 	time.AfterFunc(releaseAfter, func() {
 		s.releasing.Store(false)
-		s.releasePages()
+		if s.releasePages() {
+			s.releaseLater()
+		}
 	})
 }
 
-// releasePages unmaps what Badger's tables have mapped in.
-func (s *Store) releasePages() {
+// releasePages unmaps what Badger's tables have mapped in. It tells whether
+// there are other tables than the last time.
+func (s *Store) releasePages() (changed bool) {
 	if s.broken.Load() {
-		return // it is about to be reopened, which maps everything anew
+		return false // it is about to be reopened, which maps everything anew
 	}
 	err := s.view(func(txn *badger.Txn) error {
 		before := s.tableIDs()
@@ -52,11 +57,16 @@ func (s *Store) releasePages() {
 				delete(held, id)
 			}
 		}
+		if last := s.released.Swap(&held); last == nil || !maps.Equal(*last, held) {
+			changed = true
+		}
 		return unmapTables(s.dir, held)
 	})
+	changed = changed && err == nil
 	if err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrBroken) {
 		s.o.Logger.Debug("pages of tables stay mapped", "op", "store", "dir", s.o.Dir, "error", err)
 	}
+	return changed
 }
 
 func (s *Store) tableIDs() map[uint64]bool {

@@ -61,7 +61,8 @@ type Store struct {
 	}
 	broken    atomic.Bool // a write failed: see invariant 5
 	closed    atomic.Bool
-	releasing atomic.Bool // releasePages is due
+	releasing atomic.Bool                     // releasePages is due
+	released  atomic.Pointer[map[uint64]bool] // the tables of the last time
 
 	healing struct {
 		sync.Mutex
