@@ -236,6 +236,9 @@ func (c *checker) limits(l map[string]string) {
 	number("transfers_per_address", &to.TransfersPerAddress, 1, 1<<16)
 	number("udp_size", &to.UDPSize, 512, 4096)
 	number("readers", &to.Readers, 1, 1024)
+	if text := l["commit_interval"]; text != "" {
+		to.CommitInterval = c.duration("limits.commit_interval", text)
+	}
 	if text := l["tcp_idle"]; text != "" {
 		to.TCPIdle = c.duration("limits.tcp_idle", text)
 	}

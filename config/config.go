@@ -93,7 +93,7 @@ type Journal struct {
 type Limits struct {
 	UpdateQueue, BatchOps, RRsetRecords, SlowQueue int
 	TCPConnections, TCPPerAddress, TCPInFlight     int
-	TCPIdle, TCPWrite                              time.Duration
+	CommitInterval, TCPIdle, TCPWrite              time.Duration
 	Transfers, TransfersPerAddress                 int
 	UDPSize, UDPBuffer, Readers                    int
 }

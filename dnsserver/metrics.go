@@ -195,6 +195,8 @@ func (s *Server) collectZones(e exporter) {
 		e.gauge("zone_serial", "Serial of the zone.", float64(serial), "zone", apex)
 		e.gauge("zone_names", "Names with data.", float64(names), "zone", apex)
 		e.gauge("zone_octets", "Octets of an uncompressed transfer, roughly.", float64(octets), "zone", apex)
+		e.count("zone_commits_total", "Commits of the zone: each is one sync and one serial.", z.Commits.Load(), "zone", apex)
+		e.count("zone_commits_gathered_total", "Batches of updates that commit_interval made wait for more.", z.Gathered.Load(), "zone", apex)
 		failed := 0.0
 		if z.Failed() != nil {
 			failed = 1

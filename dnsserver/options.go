@@ -102,6 +102,10 @@ type Limits struct {
 	UpdateQueue int
 	// BatchOps is how many updates one commit may hold (1024).
 	BatchOps int
+	// CommitInterval is the least time from one commit of a zone to the next while several updates come at
+	// once (2 ms; negative: none). It is what they may wait longer than the sync; each commit costs the
+	// processor as much as some twenty updates.
+	CommitInterval time.Duration
 	// RRsetRecords is how many records an update may make an RRset hold (0: no limit).
 	RRsetRecords int
 	// SlowQueue is how many UDP messages that are not plain queries may wait for a worker (2048),

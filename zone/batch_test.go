@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -120,6 +121,51 @@ func TestBatchIsBoundedByWhatItTakesAway(t *testing.T) {
 	batch(t, z, clear...)
 	if n := st.Commits() - before; n != 4 {
 		t.Errorf("%d commits for what 4 batches of 1000 octets can take away", n)
+	}
+}
+
+// TestOpsGather holds the next batch back until as many ops wait as the last
+// one had, or the zone is closed; the interval itself never passes here.
+func TestOpsGather(t *testing.T) {
+	z, st, _ := failing(t, func(o *zone.Options) { o.CommitInterval = time.Hour })
+	set := func(i byte) func(d *zone.Draft) error {
+		return func(d *zone.Draft) error { d.Set(rr.MustName("7.phones.example."), a(1, 1, 1, i)); return nil }
+	}
+	for i := range byte(3) { // one client alone never waits
+		zonetest.Do(t, z, set(i))
+	}
+	batch(t, z, set(11), set(12), set(13))
+	before, gathered := st.Commits(), z.Gathered.Load()
+	done := make(chan zone.Committed, 4)
+	for i := range byte(3) {
+		if err := z.Submit(&zonetest.Op{OnEvaluate: set(20 + i), OnDone: func(c zone.Committed) { done <- c }}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		if c := <-done; c.Err != nil || c.Serial != 15 {
+			t.Errorf("%+v, want all in the commit of serial 15", c)
+		}
+	}
+	if n := st.Commits() - before; n != 1 || z.Gathered.Load() != gathered+1 || z.Commits.Load() != 5 {
+		t.Errorf("%d commits for what came behind a batch of three; %d gathered, %d in all", n, z.Gathered.Load()-gathered, z.Commits.Load())
+	}
+	if err := z.Submit(&zonetest.Op{OnEvaluate: set(30), OnDone: func(c zone.Committed) { done <- c }}); err != nil {
+		t.Fatal(err)
+	}
+	z.Close()
+	if c := <-done; c.Err != nil || c.Serial != 16 {
+		t.Errorf("closed while it waits for more: %+v", c)
+	}
+}
+
+// TestOpsDoNotWaitForever has fewer ops come than before.
+func TestOpsDoNotWaitForever(t *testing.T) {
+	z, _, _ := failing(t, func(*zone.Options) {})
+	set := func(d *zone.Draft) error { return nil }
+	batch(t, z, set, set, set)
+	if c := zonetest.Do(t, z, set); c.Err != nil {
+		t.Error(c)
 	}
 }
 

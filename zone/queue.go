@@ -1,6 +1,9 @@
 package zone
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // queue holds the ops that wait for the writer. It takes no more memory than
 // they do: a server may have a hundred thousand zones, of which few change at
@@ -10,6 +13,7 @@ type queue struct {
 		sync.Mutex
 		ops    []Op // from head on
 		head   int
+		wanted int // the writer is woken when so many wait
 		closed bool
 	}
 	wake chan struct{} // has room for one; full when something may have changed
@@ -36,7 +40,9 @@ func (q *queue) put(op Op, limit int) error {
 		q.mu.ops, q.mu.head = q.mu.ops[:n], 0
 	}
 	q.mu.ops = append(q.mu.ops, op)
-	q.notify()
+	if len(q.mu.ops)-q.mu.head >= q.mu.wanted {
+		q.notify()
+	}
 	return nil
 }
 
@@ -68,6 +74,35 @@ func (q *queue) next() Op {
 		}
 		<-q.wake
 	}
+}
+
+// wait returns when n ops wait, when the queue is closed, or after limit.
+func (q *queue) wait(n int, limit time.Duration) {
+	if q.want(n) {
+		return
+	}
+	defer q.want(0)
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		select {
+		case <-q.wake:
+			if q.want(n) {
+				return
+			}
+		case <-timer.C:
+			return
+		}
+	}
+}
+
+// want has put wake the writer when n ops wait, and tells whether they do or
+// no more can come.
+func (q *queue) want(n int) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.mu.wanted = n
+	return len(q.mu.ops)-q.mu.head >= n || q.mu.closed
 }
 
 // close refuses further ops. What waits can still be taken.

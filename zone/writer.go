@@ -37,7 +37,9 @@ import (
 // publish.
 //
 // While one batch is being synced the next one gathers in the queue, so that
-// latency at idle is one sync, and under load the disk bounds nothing.
+// latency at idle is one sync, and under load the disk bounds nothing. Where
+// several ops come at once, Options.CommitInterval keeps commits apart
+// (pause).
 //
 // When the store cannot commit, nothing is published, all ops of the batch
 // get ErrStore, and so does every Submit until the store works again. The
@@ -111,13 +113,14 @@ type writer struct {
 	done   []Committed
 	path   table.Path
 	body   []byte
-	behind []Op   // of a batch that is split, still to be evaluated again
-	apart  bool   // the ops of the batch do not go into one commit
-	ours   uint32 // the serial that bumpSerial gave the batch; 0 while an op's own stands
-	burned uint32 // no serial up to here may be used again; 0 for none
-	wild   int    // names with data that have a label "*"
-	names  int    // names with data
-	octets int64  // of all records, roughly as a transfer has them
+	behind []Op      // of a batch that is split, still to be evaluated again
+	apart  bool      // the ops of the batch do not go into one commit
+	ours   uint32    // the serial that bumpSerial gave the batch; 0 while an op's own stands
+	begun  time.Time // of the batch
+	burned uint32    // no serial up to here may be used again; 0 for none
+	wild   int       // names with data that have a label "*"
+	names  int       // names with data
+	octets int64     // of all records, roughly as a transfer has them
 
 	trim trimmer
 }
@@ -133,6 +136,7 @@ func (w *writer) init(z *Zone, burned uint32) {
 func (z *Zone) run() {
 	w := &z.w
 	for op := z.queue.next(); op != nil; op = z.queue.next() {
+		w.pause()
 		c := w.gather(op)
 		w.commit(c)
 		w.trim.start()
@@ -143,6 +147,32 @@ func (z *Zone) run() {
 	}
 	<-w.trim.done
 	close(z.stopped)
+}
+
+// fewOps is what a batch may hold without having the next one wait: clients
+// that wait for one update after the other get the latency of one sync.
+const fewOps = 2
+
+// pause lets ops gather before a batch: until as many wait as the last batch
+// had, but no longer than Options.CommitInterval after that one began.
+// Clients that have sent all they may send before an answer are all there at
+// once, and nothing waits for nothing.
+//
+// A commit costs about 0.4 ms of processor time, whatever is in it: the wake
+// of the thread that syncs, the kernel's way to the disk and back. At 10,000
+// updates a second that come one by one it was made for 7 ops each, 1,400
+// times a second, more than half a processor. The queries beside it felt that:
+// in 1 % of them an answer took 5 ms and longer, with 2 ms between commits 1.3
+// ms (0.7 ms without updates).
+func (w *writer) pause() {
+	if n := min(len(w.ops), w.z.o.QueueLen); n > fewOps {
+		// One op of them is what the writer has in its hand.
+		if rest := w.z.o.CommitInterval - time.Since(w.begun); rest > 0 {
+			w.z.Gathered.Add(1)
+			w.z.queue.wait(n-1, rest)
+		}
+	}
+	w.begun = time.Now()
 }
 
 // gather evaluates op and what waits behind it, and gives the net difference.
@@ -233,6 +263,7 @@ func (w *writer) commit(c *store.Commit) {
 			return
 		}
 		w.burned = 0
+		w.z.Commits.Add(1)
 		w.apply(c)
 		w.z.o.Trace("publish")
 	}

@@ -36,6 +36,9 @@ type Zone struct {
 		list []func(z *Zone, serial uint32)
 	}
 
+	// Commits counts what went into the store; Gathered the batches that Options.CommitInterval made wait.
+	Commits, Gathered atomic.Uint64
+
 	// The writer's.
 	w writer
 }
@@ -49,6 +52,7 @@ type Options struct {
 	QueueLen       int           // (4096) ops that may wait
 	BatchOps       int           // (1024) ops in one commit
 	BatchOctets    int           // (1 MiB) of changes in one commit; one op may have more
+	CommitInterval time.Duration // (2 ms) from commit to commit while several ops come at once; negative: none
 	RepairEvery    time.Duration // (1s) between tries to make a failed store work
 	Logger         *slog.Logger  // (slog.Default)
 
@@ -83,6 +87,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.JournalMaxSize <= 0 {
 		o.JournalMaxSize = 1 << 30
+	}
+	if o.CommitInterval == 0 {
+		o.CommitInterval = 2 * time.Millisecond
 	}
 	if o.RepairEvery <= 0 {
 		o.RepairEvery = time.Second

@@ -17,7 +17,7 @@ func options(conf *config.Config) (dnsserver.Options, error) {
 		CookieSecrets: conf.CookieSecrets, NoCookies: conf.NoCookies,
 		MetricsListen: conf.Metrics.Listen,
 		Limits: dnsserver.Limits{
-			UpdateQueue: conf.Limits.UpdateQueue, BatchOps: conf.Limits.BatchOps,
+			UpdateQueue: conf.Limits.UpdateQueue, BatchOps: conf.Limits.BatchOps, CommitInterval: conf.Limits.CommitInterval,
 			RRsetRecords: conf.Limits.RRsetRecords, SlowQueue: conf.Limits.SlowQueue,
 			TCPConnections: conf.Limits.TCPConnections, TCPPerAddress: conf.Limits.TCPPerAddress,
 			TCPInFlight: conf.Limits.TCPInFlight, TCPIdle: conf.Limits.TCPIdle, TCPWrite: conf.Limits.TCPWrite,
