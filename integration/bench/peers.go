@@ -206,7 +206,10 @@ func unconfined(path, dir string) (string, error) {
 // versionOf is the line in which a program says its version.
 func versionOf(program string, args []string) string {
 	out, err := exec.Command(program, args...).CombinedOutput()
-	first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	first, rest, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	if second, _, _ := strings.Cut(rest, "\n"); strings.HasPrefix(second, "Version ") {
+		first = second // behind a title
+	}
 	if first == "" && err != nil {
 		return "unknown: " + err.Error()
 	}

@@ -21,7 +21,7 @@ func (r *report) methods() []string {
 		10: fmt.Sprintf("%s updates by our own load to %s numbers of a zone of ten times as many, then the IXFR from the serial before them, once a round.", thousands(float64(p.historyUpdates), 0), thousands(float64(p.historyNumbers), 0)),
 		11: "From starting the program to the right answer for a number, asked every millisecond. dialtone starts from its store, the others from the zone file, as they always do.",
 		12: "The same with an empty directory: dialtone reads the zone file and stores it.",
-		13: fmt.Sprintf("PSS of all processes of a server from smaps_rollup, once two looks in turn see the same (within %v). Later: after updates to random numbers by our own load.", p.settle),
+		13: fmt.Sprintf("PSS of all processes of a server from smaps_rollup, once it does not change for a third of %v, or after that time. Later: after updates to random numbers by our own load.", p.settle),
 		14: fmt.Sprintf("%s updates by our own load to %s numbers, 256 outstanding, journal bounded at 64 MiB. Blocks that the store occupies, seen at each twentieth of the updates.",
 			thousands(float64(p.diskUpdates), 0), thousands(float64(p.diskNumbers), 0)),
 		15: fmt.Sprintf("dialtone alone with %s numbers in its store.", thousands(float64(p.big), 0)),

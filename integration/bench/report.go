@@ -40,7 +40,7 @@ func (b *bench) report(begin time.Time) *report {
 	for _, k := range kinds {
 		r.versions = append(r.versions, k.name+": "+versionOf(b.programs[k], k.version))
 	}
-	r.versions = append(r.versions, "dnsperf: "+versionOf(b.dnsperfPath, []string{"-h"}))
+	r.versions = append(r.versions, "dnsperf: "+versionOf(b.dnsperfPath, []string{"-l", "0"}))
 	r.fill(&b.results)
 	r.notes = append(r.notes, b.results.notes...)
 	return r

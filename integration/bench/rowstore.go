@@ -47,25 +47,27 @@ func (b *bench) firstStart(ctx context.Context, k *kind) error {
 	return nil
 }
 
-// memoryOf measures what a server holds once it has come to rest: after some answers, when two looks in turn see the same.
+// memoryOf measures what a server holds once it has come to rest: after some answers, when all looks in a third of the time
+// that it is given see the same.
 func (b *bench) memoryOf(ctx context.Context, s *server, line string) error {
 	if _, err := load.Queries(ctx, load.QueryOptions{Addr: s.addr, Packets: s.data.packets, Sockets: 1, Window: 10,
 		For: 50 * time.Millisecond, Timeout: queryTimeout}); err != nil {
 		return err
 	}
 	const apart = 250 * time.Millisecond
-	last := int64(-1)
+	rest, since := int64(-1), time.Duration(0)
 	for waited := time.Duration(0); ; waited += apart {
 		now, err := s.memory()
 		if err != nil {
 			return err
 		}
-		change := max(now, last) - min(now, last)
-		if last >= 0 && change < now/200 || waited >= b.plan.settle {
+		if change := max(now, rest) - min(now, rest); rest < 0 || change >= now/200 {
+			rest, since = now, waited
+		}
+		if waited-since >= b.plan.settle/3 || waited >= b.plan.settle {
 			b.put(line, s.kind.name, float64(now)/(1<<20))
 			return nil
 		}
-		last = now
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)

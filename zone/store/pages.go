@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"maps"
+	"runtime/debug"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -23,16 +24,31 @@ const (
 	releaseAfter = time.Second
 )
 
-// releaseLater is called at each commit. It goes on for as long as tables come
-// and go: compactions may still work when no commit comes any more.
+// releaseLater is called at each commit.
 func (s *Store) releaseLater() {
+	s.commits.Add(1)
+	s.releaseUntilQuiet()
+}
+
+// releaseUntilQuiet goes on for as long as commits are made, and tables come
+// and go: compactions may still work when no commit comes any more. What the
+// making of tables has left in the heap is given back then as well; Go itself
+// looks at an idle heap every two minutes only.
+func (s *Store) releaseUntilQuiet() {
 	if s.releasing.Load() || s.releasing.Swap(true) {
 		return
 	}
+	before := s.commits.Load()
 	time.AfterFunc(releaseAfter, func() {
 		s.releasing.Store(false)
-		if s.releasePages() {
-			s.releaseLater()
+		switch {
+		case s.releasePages():
+			s.tablesMade.Store(true)
+			s.releaseUntilQuiet()
+		case s.commits.Load() != before:
+			s.releaseUntilQuiet()
+		case s.tablesMade.Swap(false):
+			debug.FreeOSMemory()
 		}
 	})
 }

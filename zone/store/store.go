@@ -59,10 +59,12 @@ type Store struct {
 		*badger.DB        // nil while it is closed
 		generation uint64 // counts openings
 	}
-	broken    atomic.Bool // a write failed: see invariant 5
-	closed    atomic.Bool
-	releasing atomic.Bool                     // releasePages is due
-	released  atomic.Pointer[map[uint64]bool] // the tables of the last time
+	broken     atomic.Bool // a write failed: see invariant 5
+	closed     atomic.Bool
+	commits    atomic.Uint64
+	tablesMade atomic.Bool                     // since the heap was given back
+	releasing  atomic.Bool                     // releasePages is due
+	released   atomic.Pointer[map[uint64]bool] // the tables of the last time
 
 	healing struct {
 		sync.Mutex
