@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"dialtone/zone/rr"
 )
@@ -225,6 +226,11 @@ func (c *checker) limits(l map[string]string) {
 			*v = int(c.number("limits."+name, text, low, high))
 		}
 	}
+	duration := func(name string, v *time.Duration) {
+		if text := l[name]; text != "" {
+			*v = c.duration("limits."+name, text)
+		}
+	}
 	number("update_queue", &to.UpdateQueue, 1, 1<<20)
 	number("batch_ops", &to.BatchOps, 1, 1<<20)
 	number("rrset_records", &to.RRsetRecords, 1, 65535)
@@ -236,15 +242,9 @@ func (c *checker) limits(l map[string]string) {
 	number("transfers_per_address", &to.TransfersPerAddress, 1, 1<<16)
 	number("udp_size", &to.UDPSize, 512, 4096)
 	number("readers", &to.Readers, 1, 1024)
-	if text := l["commit_interval"]; text != "" {
-		to.CommitInterval = c.duration("limits.commit_interval", text)
-	}
-	if text := l["tcp_idle"]; text != "" {
-		to.TCPIdle = c.duration("limits.tcp_idle", text)
-	}
-	if text := l["tcp_write"]; text != "" {
-		to.TCPWrite = c.duration("limits.tcp_write", text)
-	}
+	duration("commit_interval", &to.CommitInterval)
+	duration("tcp_idle", &to.TCPIdle)
+	duration("tcp_write", &to.TCPWrite)
 	if text := l["udp_buffer"]; text != "" {
 		to.UDPBuffer = int(min(c.size("limits.udp_buffer", text), 1<<30))
 	}

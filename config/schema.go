@@ -55,7 +55,8 @@ var settings = map[string]setting{
 		"journal": {section, map[string]setting{"max_age": {kind: quantity}, "max_size": {kind: quantity}}},
 	}},
 	"limits": {section, map[string]setting{
-		"update_queue": {kind: number}, "batch_ops": {kind: number}, "commit_interval": {kind: quantity}, "rrset_records": {kind: number}, "slow_queue": {kind: number},
+		"update_queue": {kind: number}, "batch_ops": {kind: number}, "commit_interval": {kind: quantity},
+		"rrset_records": {kind: number}, "slow_queue": {kind: number},
 		"tcp_connections": {kind: number}, "tcp_per_address": {kind: number}, "tcp_in_flight": {kind: number},
 		"tcp_idle": {kind: quantity}, "tcp_write": {kind: quantity},
 		"transfers": {kind: number}, "transfers_per_address": {kind: number},

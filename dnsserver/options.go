@@ -103,8 +103,8 @@ type Limits struct {
 	// BatchOps is how many updates one commit may hold (1024).
 	BatchOps int
 	// CommitInterval is the least time from one commit of a zone to the next while several updates come at
-	// once (2 ms; negative: none). It is what they may wait longer than the sync; each commit costs the
-	// processor as much as some twenty updates.
+	// once (2 ms; negative: none). It is how much longer than the sync they may wait: each commit costs
+	// the processor the same, whatever is in it.
 	CommitInterval time.Duration
 	// RRsetRecords is how many records an update may make an RRset hold (0: no limit).
 	RRsetRecords int

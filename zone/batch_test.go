@@ -141,6 +141,9 @@ func TestOpsGather(t *testing.T) {
 		if err := z.Submit(&zonetest.Op{OnEvaluate: set(20 + i), OnDone: func(c zone.Committed) { done <- c }}); err != nil {
 			t.Fatal(err)
 		}
+		for z.Gathered.Load() == gathered { // the first waits for the others
+			runtime.Gosched()
+		}
 	}
 	for range 3 {
 		if c := <-done; c.Err != nil || c.Serial != 15 {

@@ -167,7 +167,7 @@ const fewOps = 2
 func (w *writer) pause() {
 	if n := min(len(w.ops), w.z.o.QueueLen); n > fewOps {
 		// One op of them is what the writer has in its hand.
-		if rest := w.z.o.CommitInterval - time.Since(w.begun); rest > 0 {
+		if rest := w.z.o.CommitInterval - time.Since(w.begun); rest > 0 && w.z.queue.len() < n-1 {
 			w.z.Gathered.Add(1)
 			w.z.queue.wait(n-1, rest)
 		}
