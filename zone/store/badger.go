@@ -47,6 +47,7 @@ func (s *Store) badgerOptions() badger.Options {
 	o.MemTableSize = s.o.MemTable
 	o.NumMemtables = 2
 	o.BaseTableSize = 1 << 20
+	o.BlockSize = blockSize
 	o.TableSizeMultiplier = 1
 	o.BaseLevelSize = 5 << 20
 	o.NumCompactors = 2
@@ -61,6 +62,9 @@ func (s *Store) badgerOptions() badger.Options {
 	o.ValueThreshold = int64(min(1<<20, maxSize/2))
 	return o
 }
+
+// blockSize is what Badger reads and writes of a table at a time, in octets.
+const blockSize = 16 << 10
 
 // maxBatch is the octets and keys that fit one transaction, with some distance
 // to the bounds that Badger derives from the size of a memtable.
@@ -104,9 +108,9 @@ func openWith(o badger.Options) (*badger.DB, error) {
 // emptyLargeLogs moves to tables what a crash left in logs that were written
 // with larger memtables than now: they would not fit.
 func (s *Store) emptyLargeLogs(o badger.Options) error {
-	names, err := walNames(s.root)
+	names, err := fileNames(s.root)
 	larger := o
-	for _, name := range names {
+	for _, name := range walNames(names) {
 		fi, err := s.root.Stat(name)
 		if err != nil {
 			return err

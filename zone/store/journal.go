@@ -231,6 +231,14 @@ func (h *entryHead) decode(b []byte) (rest []byte, err error) {
 // size is what an entry counts for in the bounds of the journal.
 func (h *entryHead) size() int { return int(h.body) + entryHeadLen + int(h.parts)*entryKeyLen }
 
+const (
+	// entryPart is the most of an entry that one key has: what fits one block of
+	// Badger's tables beside its key and the block's own end. For a larger value
+	// Badger's table builder takes four times its octets, and keeps them.
+	entryPart = blockSize/4 - 64
+	manyParts = 1 << 20 // octets of an entry that has larger parts, lest there be too many
+)
+
 // putEntry adds the journal entry of c and returns its size.
 func (b *batch) putEntry(s *Store, st *state, c *Commit) (int, error) {
 	from := len(b.arena)
@@ -242,7 +250,10 @@ func (b *batch) putEntry(s *Store, st *state, c *Commit) (int, error) {
 		return 0, err
 	}
 	v := b.arena[from:]
-	limit := s.maxValue / 2
+	limit := entryPart
+	if len(v) > manyParts {
+		limit = s.maxValue / 2
+	}
 	parts := max(1, (len(v)+limit-1)/limit)
 	if parts > 1<<15 || len(v) > 1<<30 {
 		return 0, fmt.Errorf("%w: journal entry of %d octets", ErrTooBig, len(v))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -12,11 +13,23 @@ import (
 )
 
 // powered keeps of each write-ahead log what a power cut would leave: its
-// content at the last sync.
+// content at the last sync, if its name was synced too.
 type powered struct {
 	mu     sync.Mutex
 	synced map[string][]byte
+	named  []string // files in the directory at its last sync
 	syncs  int
+}
+
+func (p *powered) syncDir(dir *os.File) error {
+	files, err := os.ReadDir(dir.Name())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.named = p.named[:0]
+	for _, f := range files {
+		p.named = append(p.named, f.Name())
+	}
+	return errors.Join(err, dir.Sync())
 }
 
 func (p *powered) sync(f *os.File) error {
@@ -32,7 +45,8 @@ func (p *powered) sync(f *os.File) error {
 }
 
 // cut makes a copy of the data directory as a power cut leaves it. A log that
-// was never synced is there without its content, or not at all.
+// was never synced is there without its content, or not at all; one whose name
+// was not synced is not there.
 func (p *powered) cut(t *testing.T, s *Store, named bool) *Store {
 	t.Helper()
 	return openCopy(t, s, func(name string, data []byte) []byte {
@@ -41,6 +55,9 @@ func (p *powered) cut(t *testing.T, s *Store, named bool) *Store {
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
+		if !slices.Contains(p.named, name) && !named {
+			return nil
+		}
 		if kept, ok := p.synced[name]; ok || !named {
 			return kept
 		}
@@ -53,7 +70,10 @@ func (p *powered) cut(t *testing.T, s *Store, named bool) *Store {
 func TestPowerCut(t *testing.T) {
 	p := &powered{synced: map[string][]byte{}}
 	s := openStore(t, testOptions(t.TempDir()))
-	s.dataSync = p.sync
+	s.dataSync, s.dirSync = p.sync, p.syncDir
+	if err := p.syncDir(s.dir); err != nil { // Open has done so
+		t.Fatal(err)
+	}
 	z := openZone(t, s, apex)
 	seed(t, z, 1, manySets(phones, 0)...)
 	addr := make([]int, phones)
@@ -65,11 +85,11 @@ func TestPowerCut(t *testing.T) {
 		for i := range n {
 			addr[first+i] = int(serial)
 		}
-		names, err := walNames(s.root)
+		names, err := fileNames(s.root)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if newest := names[len(names)-1]; newest != last {
+		if newest := slices.MaxFunc(walNames(names), compareLogs); newest != last {
 			rotations, last = rotations+1, newest
 		} else if serial%37 != 0 {
 			continue
@@ -180,11 +200,15 @@ func TestNoLogIsNoSync(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	err = l.lookLocked(root)
+	err = l.lookLocked(root, []string{"MANIFEST"})
 	if err == nil || !strings.Contains(err.Error(), walSuffix) {
 		t.Errorf("no log, and %v", err)
 	}
-	if err := s.logs.lookLocked(s.root); err != nil || len(s.logs.mu.open) == 0 {
+	names, err := fileNames(s.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.logs.lookLocked(s.root, names); err != nil || len(s.logs.mu.open) == 0 {
 		t.Errorf("%d logs in a store's directory, %v", len(s.logs.mu.open), err)
 	}
 }

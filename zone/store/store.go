@@ -50,6 +50,7 @@ type Store struct {
 	o        Options
 	fault    func(after bool) error // for tests: fails a transaction before or after it is written
 	dataSync func(*os.File) error   // dataSync, but in tests
+	dirSync  func(*os.File) error   // File.Sync, but in tests
 	maxValue int                    // octets of the largest value: what is larger would leave the log
 
 	// db is held for reading while Badger is used, for writing while it is
@@ -84,7 +85,7 @@ type Store struct {
 // Open opens or makes the data directory. Its errors are *DirError and
 // *FormatError where the user can do something.
 func Open(o Options) (*Store, error) {
-	s := &Store{o: o.withDefaults(), fault: func(bool) error { return nil }, dataSync: dataSync}
+	s := &Store{o: o.withDefaults(), fault: func(bool) error { return nil }, dataSync: dataSync, dirSync: (*os.File).Sync}
 	s.maxValue = int(s.badgerOptions().ValueThreshold) - 64
 	s.zones.nextID = 1
 	s.zones.byApex = make(map[rr.Name]*Zone)
