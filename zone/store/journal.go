@@ -232,9 +232,10 @@ func (h *entryHead) decode(b []byte) (rest []byte, err error) {
 func (h *entryHead) size() int { return int(h.body) + entryHeadLen + int(h.parts)*entryKeyLen }
 
 const (
-	// entryPart is the most of an entry that one key has: what fits one block of
-	// Badger's tables beside its key and the block's own end. For a larger value
-	// Badger's table builder takes four times its octets, and keeps them.
+	// entryPart is the most of an entry that one key has: a quarter of a block of
+	// Badger's tables, key and the block's own end included. For a value that is
+	// larger than a block Badger's table builder takes three times its octets,
+	// and keeps them.
 	entryPart = blockSize/4 - 64
 	manyParts = 1 << 20 // octets of an entry that has larger parts, lest there be too many
 )

@@ -22,6 +22,10 @@ const (
 	// releaseAfter is how long after a commit its pages, and those of the
 	// compactions that it sets off, are let go.
 	releaseAfter = time.Second
+	// When no tables are made any more, Badger gives up one of the eight pieces
+	// of memory that it made them in every 2 s.
+	giveBackEvery = 4 * time.Second
+	giveBacks     = 5
 )
 
 // releaseLater is called at each commit.
@@ -48,9 +52,19 @@ func (s *Store) releaseUntilQuiet() {
 		case s.commits.Load() != before:
 			s.releaseUntilQuiet()
 		case s.tablesMade.Swap(false):
-			debug.FreeOSMemory()
+			s.giveBack(giveBacks, before)
 		}
 	})
+}
+
+// giveBack gives the heap's free memory to the system, and some more times what
+// becomes free until the next commit.
+func (s *Store) giveBack(times int, commits uint64) {
+	if times == 0 || s.closed.Load() || s.commits.Load() != commits {
+		return
+	}
+	debug.FreeOSMemory()
+	time.AfterFunc(giveBackEvery, func() { s.giveBack(times-1, commits) })
 }
 
 // releasePages unmaps what Badger's tables have mapped in. It tells whether

@@ -75,6 +75,7 @@ type Store struct {
 	root  *os.Root // the data directory, and
 	dir   *os.File // itself as a file
 	logs  logs
+	turns turns
 	zones struct {
 		sync.Mutex
 		nextID uint32
