@@ -3,7 +3,6 @@ package masterfile
 import (
 	"cmp"
 	"errors"
-	"hash/maphash"
 	"iter"
 	"slices"
 
@@ -14,7 +13,7 @@ import (
 
 // Content is what a master file holds. Each RRset takes some dozens of octets
 // and no pointer, so that millions of them are read without filling memory:
-// names and data stand in one long text, and a hash table leads to a name.
+// names and data stand in one long text, and an index leads to a name.
 type Content struct {
 	apex    rr.Name
 	text    text
@@ -22,10 +21,7 @@ type Content struct {
 	sets    list[set]
 	more    list[record]
 	records int
-
-	slots []uint32 // numbers of names, plus 1; open addressing
-	seed  maphash.Seed
-	lower []byte // of the name that is looked up
+	index   index
 }
 
 // name is an owner; all its RRsets bear the spelling of its first record, and
@@ -59,7 +55,7 @@ type record struct {
 }
 
 func newContent(apex rr.Name) *Content {
-	return &Content{apex: apex, slots: make([]uint32, 16), seed: maphash.MakeSeed()}
+	return &Content{apex: apex, index: newIndex()}
 }
 
 // Names counts the owners.
@@ -99,12 +95,14 @@ func (c *Content) Sorted() iter.Seq[*rr.Octets] {
 	return func(yield func(*rr.Octets) bool) {
 		var o rr.Octets
 		var own []int
-		for _, n := range c.order() {
+		for n := range c.order() {
 			own = own[:0]
-			for i := c.names.at(int(n)).first; i > 0; i = c.sets.at(int(i - 1)).next {
+			for i := c.names.at(n).first; i > 0; i = c.sets.at(int(i - 1)).next {
 				own = append(own, int(i-1))
 			}
-			slices.SortFunc(own, func(a, b int) int { return cmp.Compare(c.sets.at(a).typ, c.sets.at(b).typ) })
+			if len(own) > 1 {
+				slices.SortFunc(own, func(a, b int) int { return cmp.Compare(c.sets.at(a).typ, c.sets.at(b).typ) })
+			}
 			for _, i := range own {
 				if c.fill(&o, i); !yield(&o) {
 					return
@@ -112,52 +110,6 @@ func (c *Content) Sorted() iter.Seq[*rr.Octets] {
 			}
 		}
 	}
-}
-
-// order gives the names in canonical order. Most comparisons are over after
-// the first octets of the label next to the apex, which stand together here.
-func (c *Content) order() []uint32 {
-	type prefixed struct {
-		prefix uint64
-		name   uint32
-	}
-	all := make([]prefixed, c.names.n)
-	for i := range all {
-		all[i] = prefixed{prefixOf(c.labels(i)), uint32(i)}
-	}
-	compare := func(a, b prefixed) int {
-		if a.prefix != b.prefix {
-			return cmp.Compare(a.prefix, b.prefix)
-		}
-		return c.owner(int(a.name)).Compare(c.owner(int(b.name)))
-	}
-	if !slices.IsSortedFunc(all, compare) {
-		slices.SortFunc(all, compare)
-	}
-	order := make([]uint32, len(all))
-	for i, p := range all {
-		order[i] = p.name
-	}
-	return order
-}
-
-// prefixOf gives the first octets of the last label, in lower case.
-func prefixOf(labels []byte) (p uint64) {
-	last := labels
-	for i := 0; i < len(labels); i += int(labels[i]) + 1 {
-		last = labels[i+1 : i+1+int(labels[i])]
-	}
-	for i := range 8 {
-		p <<= 8
-		if i < len(last) {
-			b := last[i]
-			if 'A' <= b && b <= 'Z' {
-				b |= 0x20
-			}
-			p |= uint64(b)
-		}
-	}
-	return p
 }
 
 // fill makes o show set i.
@@ -180,7 +132,7 @@ func (c *Content) find(owner rr.Name, t uint16) (i int, ok bool) {
 	if !owner.IsBelowOrEqual(c.apex) {
 		return 0, false
 	}
-	n, _ := c.lookup(owner.Relative(c.apex))
+	n := c.lookup(owner.Relative(c.apex))
 	if n < 0 {
 		return 0, false
 	}
@@ -195,47 +147,6 @@ func (c *Content) setOf(name int, t uint16) (i int, ok bool) {
 		}
 	}
 	return 0, false
-}
-
-// lookup gives the number of a name, or -1, and its hash.
-func (c *Content) lookup(labels string) (number int, hash uint32) {
-	c.lower = append(c.lower[:0], labels...)
-	rr.LowerBytes(c.lower)
-	hash = uint32(maphash.Bytes(c.seed, c.lower))
-	mask := uint32(len(c.slots) - 1)
-	for i := hash & mask; c.slots[i] != 0; i = (i + 1) & mask {
-		n := int(c.slots[i] - 1)
-		if c.names.at(n).hash == hash && rr.EqualFold(c.labels(n), c.lower) {
-			return n, hash
-		}
-	}
-	return -1, hash
-}
-
-// intern gives the number of a name, which it adds when it is new.
-func (c *Content) intern(labels string) int {
-	n, hash := c.lookup(labels)
-	if n >= 0 {
-		return n
-	}
-	if 4*c.names.n >= 3*len(c.slots) {
-		c.slots = make([]uint32, 2*len(c.slots))
-		for i := range c.names.n {
-			c.place(i)
-		}
-	}
-	n = c.names.add(name{labels: c.text.put(labels), hash: hash})
-	c.place(n)
-	return n
-}
-
-func (c *Content) place(n int) {
-	mask := uint32(len(c.slots) - 1)
-	i := c.names.at(n).hash & mask
-	for c.slots[i] != 0 {
-		i = (i + 1) & mask
-	}
-	c.slots[i] = uint32(n + 1)
 }
 
 // addSet adds an RRset with its first record.

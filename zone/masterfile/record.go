@@ -210,18 +210,11 @@ func (s *scope) absolute(text string) (rr.Name, error) {
 	if strings.HasPrefix(text, `"`) {
 		return "", fmt.Errorf("%s is quoted where a name should be", text)
 	}
-	n, err := rr.ParseName(text)
-	if err != nil {
-		return "", err
-	}
-	if dns.IsFqdn(text) {
-		return n, nil
-	}
-	n = n[:len(n)-1] + s.origin
-	if len(n) > rr.MaxName {
+	n, err := rr.ParseNameIn(text, s.origin)
+	if errors.Is(err, rr.ErrNameTooLong) {
 		return "", fmt.Errorf("%q with the origin %s behind it is longer than 255 octets", text, s.origin)
 	}
-	return n, nil
+	return n, err
 }
 
 // data reads the data of a record into wire form.

@@ -35,7 +35,57 @@ var (
 
 // ParseName reads a name in presentation format (RFC 1035, section 5.1). A
 // missing final dot is added: every name here is absolute.
-func ParseName(text string) (Name, error) {
+func ParseName(text string) (Name, error) { return ParseNameIn(text, Root) }
+
+// ParseNameIn is ParseName for text that is relative to origin unless it ends
+// in a dot (RFC 1035, section 5.1). The error is ErrNameTooLong when text alone
+// would be a name.
+func ParseNameIn(text string, origin Name) (Name, error) {
+	var buf [MaxName]byte
+	if n, ok := plainName(&buf, text, origin); ok {
+		return Name(buf[:n]), nil
+	}
+	n, err := parseName(text)
+	if err != nil || dns.IsFqdn(text) {
+		return n, err
+	}
+	if n = n[:len(n)-1] + origin; len(n) > MaxName {
+		return "", ErrNameTooLong
+	}
+	return n, nil
+}
+
+// plainName reads a name without escapes, as nearly all are, with one copy of
+// it. What is no name is left to parseName.
+func plainName(buf *[MaxName]byte, text string, origin Name) (n int, ok bool) {
+	size, from := len(text)+1, 0
+	switch {
+	case text == "":
+		return 0, false
+	case text[len(text)-1] == '.':
+		text, size, origin = text[:len(text)-1], size-1, Root
+	}
+	if size += len(origin); size > MaxName || text == "" {
+		return 0, false
+	}
+	for i := 0; i <= len(text); i++ {
+		switch {
+		case i == len(text) || text[i] == '.':
+			if i == from || i-from > 63 {
+				return 0, false
+			}
+			buf[from] = byte(i - from)
+			from = i + 1
+		case text[i] == '\\':
+			return 0, false
+		default:
+			buf[i+1] = text[i]
+		}
+	}
+	return from + copy(buf[from:], origin), true
+}
+
+func parseName(text string) (Name, error) {
 	if text == "" {
 		return "", errors.New("empty name")
 	}

@@ -210,3 +210,32 @@ func FuzzUnpackData(f *testing.F) {
 		}
 	})
 }
+
+// FuzzParseNameIn holds the short way of names without escapes to the long one.
+func FuzzParseNameIn(f *testing.F) {
+	label := strings.Repeat("a", 63)
+	for _, text := range []string{"", ".", "..", "a", "a.", "A.b.", ".a", "a..b", "*", "a\\.b", "\\065", "a b", "\xe9", "a\x00",
+		label, label + "a", strings.Repeat(label+".", 3) + label[:61], strings.Repeat(label+".", 4), strings.Repeat("a.", 127), strings.Repeat("a.", 128)} {
+		f.Add(text, "phones.example.")
+		f.Add(text, ".")
+	}
+	f.Fuzz(func(t *testing.T, text, origin string) {
+		in, err := ParseName(origin)
+		if err != nil {
+			return
+		}
+		want, wrong := parseName(text)
+		if wrong == nil && !dns.IsFqdn(text) {
+			if want = want[:len(want)-1] + in; len(want) > MaxName {
+				want, wrong = "", ErrNameTooLong
+			}
+		}
+		got, err := ParseNameIn(text, in)
+		if got != want || (err == nil) != (wrong == nil) || wrong == ErrNameTooLong && err != wrong {
+			t.Fatalf("%q in %q is %q, %v; want %q, %v", text, origin, got, err, want, wrong)
+		}
+		if err == nil && !got.Valid() {
+			t.Fatalf("%q in %q is no valid name: %x", text, origin, string(got))
+		}
+	})
+}
