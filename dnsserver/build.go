@@ -6,6 +6,7 @@ import (
 	"iter"
 	"os"
 
+	"dialtone/zone"
 	"dialtone/zone/masterfile"
 	"dialtone/zone/rr"
 	"dialtone/zone/store"
@@ -36,11 +37,12 @@ func (s *Server) build(ctx context.Context) error {
 			if len(faults) > 0 {
 				continue // to tell the faults of all zones
 			}
-			if !yield(store.Content{Apex: o.Apex, Serial: serial, Sets: s.sorted(ctx, o.Apex, content)}, nil) {
+			loaded := zone.NewLoaded(o.Apex)
+			if !yield(store.Content{Apex: o.Apex, Serial: serial, Sets: also(loaded, s.sorted(ctx, o.Apex, content))}, nil) {
 				return
 			}
 			s.seeded(o, serial, content)
-			s.built[o.Apex.Lower()] = true
+			s.built[o.Apex.Lower()] = loaded
 		}
 		if len(faults) > 0 {
 			yield(store.Content{}, errors.Join(faults...))
@@ -53,6 +55,20 @@ func (s *Server) build(ctx context.Context) error {
 		return &DataDirError{err}
 	}
 	return nil
+}
+
+// also gives the RRsets that are stored to the zone's memory as well.
+func also(l *zone.Loaded, sets iter.Seq2[*rr.Octets, error]) iter.Seq2[*rr.Octets, error] {
+	return func(yield func(*rr.Octets, error) bool) {
+		for o, err := range sets {
+			if err == nil {
+				err = l.Add(o)
+			}
+			if !yield(o, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // fileOctets is the size of the zones' files; one that is missing is told of when it is read.

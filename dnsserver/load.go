@@ -46,6 +46,9 @@ func (s *Server) loadZones(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
+	for apex := range s.built {
+		s.built[apex] = nil // used up
+	}
 	var all []*zone.Zone
 	for i, o := range s.opts.Zones {
 		z := opened[i]
@@ -99,18 +102,19 @@ func (s *Server) loadZone(ctx context.Context, o ZoneOptions) (*zone.Zone, error
 	if err != nil {
 		return nil, &ZoneError{Apex: o.Apex, Err: err}
 	}
+	inMemory, built := s.built[o.Apex.Lower()]
 	switch {
 	case !loaded:
 		if err := s.seed(ctx, o, st); err != nil {
 			return nil, err
 		}
-	case o.File != "" && !s.built[o.Apex.Lower()]:
+	case o.File != "" && !built:
 		s.log.Info("zone read from the data directory; its file is not read again", "op", "start", "zone", o.Apex, "serial", meta.Serial, "file", o.File)
 	}
 	z, err := zone.Open(ctx, zone.Options{
 		Apex: o.Apex, Store: st, JournalMaxAge: o.JournalMaxAge, JournalMaxSize: o.JournalMaxSize,
 		QueueLen: s.opts.Limits.UpdateQueue, BatchOps: s.opts.Limits.BatchOps,
-		CommitInterval: s.opts.Limits.CommitInterval, Logger: s.log,
+		CommitInterval: s.opts.Limits.CommitInterval, Logger: s.log, Loaded: inMemory,
 		Progress: func(n int) { s.opts.Progress(Progress{Zone: o.Apex, Phase: Loading, Records: n}) },
 	})
 	if err != nil {

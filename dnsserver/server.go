@@ -27,8 +27,8 @@ type Server struct {
 	keys   *tsig.Keyring
 	store  *store.Store
 	zones  *zone.Zones
-	byApex map[rr.Name]*servedZone // by the apex in lower case; not changed after the start
-	built  map[rr.Name]bool        // by this start, from the zone's file; likewise
+	byApex map[rr.Name]*servedZone  // by the apex in lower case; not changed after the start
+	built  map[rr.Name]*zone.Loaded // by this start, from the zone's file; likewise
 
 	responder      *answer.Responder
 	transferServer *transfer.Server
@@ -60,7 +60,7 @@ type Server struct {
 // *ZoneError (one for each zone at fault, joined) and *DataDirError. After an error
 // nothing is left running or open.
 func Start(ctx context.Context, o Options) (*Server, error) {
-	s := &Server{opts: o.withDefaults(), zones: zone.NewZones(), byApex: map[rr.Name]*servedZone{}, built: map[rr.Name]bool{}}
+	s := &Server{opts: o.withDefaults(), zones: zone.NewZones(), byApex: map[rr.Name]*servedZone{}, built: map[rr.Name]*zone.Loaded{}}
 	s.log = s.opts.Logger
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.open(ctx); err != nil {

@@ -1,14 +1,24 @@
 package zone
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"dialtone/zone/rr"
+	"dialtone/zone/table"
 )
+
+// Loaded is the memory of a zone that was filled while its content went into
+// the store for the first time, so that Open need not read it back.
+type Loaded struct{ l loader }
+
+// NewLoaded begins with an empty zone.
+func NewLoaded(apex rr.Name) *Loaded { return &Loaded{l: loader{z: newZone(apex)}} }
+
+// Add takes an RRset in the order of Store.All.
+func (l *Loaded) Add(s *rr.Octets) error { return l.l.add(s) }
 
 // load fills memory from the store and publishes it as the first version.
 func (z *Zone) load(ctx context.Context) error {
@@ -24,64 +34,114 @@ func (z *Zone) load(ctx context.Context) error {
 			}
 			z.o.Progress(count)
 		}
-		if z.table.Full() {
-			return errors.New("the zone is larger than the memory of one zone can be")
-		}
 		if err := l.add(s); err != nil {
 			return err
 		}
 	}
-	l.flush()
+	l.finish()
 	return z.publish(1)
 }
 
 // loader makes nodes of the RRsets of a store, which come owner by owner,
-// straight from the store's octets: it allocates nothing for any of them.
+// straight from the store's octets: it allocates nothing for any of them. It
+// puts some nodes at a time: see table.Ask.
 type loader struct {
-	z      *Zone
-	owner  []byte // of the node that is being gathered; relative to the apex
-	any    bool   // there is such a node
-	body   []byte
-	flags  uint8
-	octets int64
+	z     *Zone
+	nodes [loadAhead]loadNode
+	paths []table.Path // of nodes; small zones, of which there may be many, have none
+	n     int          // of nodes, the one that is being gathered is behind them
+	any   bool         // there is such a one
+	asked uint64       // keeps the loads of table.Ask
+}
+
+// loadAhead: 8 to 32 make no difference.
+const loadAhead = 16
+
+// loadNode is a name with its RRsets.
+type loadNode struct {
+	owner []byte // relative to the apex
+	body  []byte
+	flags uint8
 }
 
 func (l *loader) add(s *rr.Octets) error {
-	if !rr.InZone(s.Owner, l.z.apex) {
+	apex := l.z.apex
+	if !rr.InZone(s.Owner, apex) {
 		return fmt.Errorf("the store holds %s, which is not in the zone", rr.Name(s.Owner))
 	}
-	own := s.Owner[:len(s.Owner)-len(l.z.apex)]
-	if !l.any || !bytes.Equal(own, l.owner) && !rr.EqualFold(own, l.owner) {
-		l.flush()
-		l.owner, l.any = append(l.owner[:0], own...), true
+	own := s.Owner[:len(s.Owner)-len(apex)]
+	if n := &l.nodes[l.n]; !l.any || string(own) != string(n.owner) && !rr.EqualFold(own, n.owner) {
+		if err := l.begin(own); err != nil {
+			return err
+		}
 	}
-	l.flags |= typeFlags(len(own) == 0, s.Type)
-	at := len(l.body)
-	l.body = binary.BigEndian.AppendUint16(l.body, s.Type)
-	l.body = binary.BigEndian.AppendUint32(l.body, s.TTL)
-	l.body = binary.BigEndian.AppendUint16(l.body, uint16(len(s.Data)))
-	l.body = append(l.body, 0, 0, 0, 0)
+	n := &l.nodes[l.n]
+	n.flags |= typeFlags(len(own) == 0, s.Type)
+	at := len(n.body)
+	n.body = binary.BigEndian.AppendUint16(n.body, s.Type)
+	n.body = binary.BigEndian.AppendUint32(n.body, s.TTL)
+	n.body = binary.BigEndian.AppendUint16(n.body, uint16(len(s.Data)))
+	n.body = append(n.body, 0, 0, 0, 0)
 	for _, d := range s.Data {
-		l.body = binary.BigEndian.AppendUint16(l.body, uint16(len(d)))
-		l.body = append(l.body, d...)
-		l.octets += recordSize(len(own), len(d))
+		n.body = binary.BigEndian.AppendUint16(n.body, uint16(len(d)))
+		n.body = append(n.body, d...)
+		l.z.w.octets += recordSize(len(own), len(d))
 	}
-	binary.BigEndian.PutUint32(l.body[at+8:], uint32(len(l.body)-at-setHeader))
+	binary.BigEndian.PutUint32(n.body[at+8:], uint32(len(n.body)-at-setHeader))
 	return nil
 }
 
-// flush puts the node that is complete.
-func (l *loader) flush() {
-	if !l.any {
-		return
+// begin ends the node that was gathered, and begins another.
+func (l *loader) begin(owner []byte) error {
+	if l.any {
+		l.n++
 	}
-	w := &l.z.w
-	w.names++
-	w.octets += l.octets
-	if hasAsterisk(l.owner) {
-		w.wild++
+	if l.n == loadAhead {
+		if l.z.table.Full() {
+			return errors.New("the zone is larger than the memory of one zone can be")
+		}
+		l.put()
 	}
-	l.z.table.SetPath(&w.path, l.owner)
-	l.z.table.Put(&w.path, l.body, l.flags, 1)
-	l.body, l.flags, l.octets, l.any = l.body[:0], 0, 0, false
+	n := &l.nodes[l.n]
+	n.owner, n.body, n.flags = append(n.owner[:0], owner...), n.body[:0], 0
+	l.any = true
+	return nil
+}
+
+// finish puts what is left.
+func (l *loader) finish() {
+	if l.any {
+		l.n++
+	}
+	l.put()
+}
+
+func (l *loader) put() {
+	t, w := &l.z.table, &l.z.w
+	ahead := l.n == loadAhead
+	if ahead {
+		if l.paths == nil {
+			l.paths = make([]table.Path, loadAhead)
+		}
+		for i := range l.nodes {
+			t.SetPath(&l.paths[i], l.nodes[i].owner)
+		}
+		for i := range l.paths {
+			l.asked += t.Ask(&l.paths[i])
+		}
+	}
+	for i := range l.nodes[:l.n] {
+		n, path := &l.nodes[i], &w.path
+		if ahead {
+			path = &l.paths[i]
+		} else {
+			t.SetPath(path, n.owner)
+		}
+		w.names++
+		if hasAsterisk(n.owner) {
+			w.wild++
+		}
+		t.Put(path, n.body, n.flags, 1)
+	}
+	l.n, l.any = 0, false
 }

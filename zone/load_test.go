@@ -2,8 +2,11 @@ package zone_test
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"log/slog"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -56,4 +59,69 @@ func TestLoadAllocatesNothingForANumber(t *testing.T) {
 	if allocs > count/100 {
 		t.Errorf("%.0f allocations for %d numbers", allocs, count)
 	}
+}
+
+// TestLoadedIsWhatIsStored opens a zone from what went into its store, and one
+// from the store: they are the same, and take the same changes.
+func TestLoadedIsWhatIsStored(t *testing.T) {
+	text := strings.Builder{}
+	text.WriteString(sample)
+	for i := range 100 {
+		fmt.Fprintf(&text, "%d A 10.0.0.%d\n%d AAAA 2001:db8::%d\nX%d.Deep TXT \"%d\"\n", i, i, i, i, i, i)
+	}
+	apex := rr.MustName("phones.example.")
+	kept := zonetest.NewStore(t, zonetest.Parse(t, "phones.example.", text.String()))
+	loaded := zone.NewLoaded(apex)
+	for s, err := range kept.All() {
+		if err == nil {
+			err = loaded.Add(s)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	openWith := func(l *zone.Loaded) *zone.Zone {
+		z, err := zone.Open(context.Background(), zone.Options{
+			Apex: apex, Store: zonetest.NewStore(t, kept.Sets()), Loaded: l, Logger: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { z.Close() })
+		return z
+	}
+	ours, theirs := openWith(loaded), openWith(nil)
+	same := func() {
+		t.Helper()
+		if got, want := zonetest.Read(ours), zonetest.Read(theirs); !slices.Equal(got, want) || len(got) < 300 {
+			t.Errorf("%d records are loaded, %d are stored", len(got), len(want))
+		}
+		one, octets := sizeOf(ours)
+		two, wantOctets := sizeOf(theirs)
+		if one != two || octets != wantOctets {
+			t.Errorf("%d names and %d octets are loaded, %d and %d are stored", one, octets, two, wantOctets)
+		}
+	}
+	same()
+	for _, z := range []*zone.Zone{ours, theirs} {
+		c := zonetest.Do(t, z, func(d *zone.Draft) error {
+			d.Set(rr.MustName("x7.deep.phones.example."), rr.RRset{Type: dns.TypeTXT})
+			return nil
+		})
+		if c.Err != nil || !c.Changed {
+			t.Fatal(c)
+		}
+	}
+	same()
+	if err := zone.NewLoaded(apex).Add(&rr.Octets{Owner: []byte("\x01x\x00"), Type: dns.TypeA}); err == nil {
+		t.Error("a name outside the zone is taken")
+	}
+}
+
+func sizeOf(z *zone.Zone) (names int, octets int64) {
+	r := zone.NewReader()
+	defer r.Close()
+	r.Begin()
+	defer r.End()
+	return z.View().Size()
 }

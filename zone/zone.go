@@ -56,6 +56,10 @@ type Options struct {
 	RepairEvery    time.Duration // (1s) between tries to make a failed store work
 	Logger         *slog.Logger  // (slog.Default)
 
+	// Loaded, when not nil, is what the store holds: Open uses it up and does not
+	// read the store.
+	Loaded *Loaded
+
 	// Progress hears now and then, while Open loads, how many RRsets there are.
 	Progress func(rrsets int)
 
@@ -112,12 +116,13 @@ var ErrNotLoaded = errors.New("the zone is not in the store yet")
 // Close. Cancelling ctx ends the loading only.
 func Open(ctx context.Context, o Options) (*Zone, error) {
 	o.setDefaults()
-	z := &Zone{
-		apex: o.Apex, labels: o.Apex.CountLabels(), o: o, log: o.Logger,
-		stopped: make(chan struct{}),
+	z := newZone(o.Apex)
+	if o.Loaded != nil {
+		z = o.Loaded.l.z
 	}
+	z.o, z.log, z.stopped = o, o.Logger, make(chan struct{})
+	z.o.Loaded = nil
 	z.queue.init()
-	z.table.Init(epochs)
 	meta, loaded, err := o.Store.Meta()
 	if err != nil {
 		return nil, fmt.Errorf("zone %s: %w", o.Apex, err)
@@ -126,7 +131,13 @@ func Open(ctx context.Context, o Options) (*Zone, error) {
 		return nil, fmt.Errorf("zone %s: %w", o.Apex, ErrNotLoaded)
 	}
 	z.w.init(z, meta.Burned)
-	if err := z.load(ctx); err != nil {
+	if o.Loaded != nil {
+		o.Loaded.l.finish()
+		err = z.publish(1)
+	} else {
+		err = z.load(ctx)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("zone %s: %w", o.Apex, err)
 	}
 	if got := z.cur.Load().serial; got != meta.Serial {
@@ -134,6 +145,12 @@ func Open(ctx context.Context, o Options) (*Zone, error) {
 	}
 	go z.run()
 	return z, nil
+}
+
+func newZone(apex rr.Name) *Zone {
+	z := &Zone{apex: apex, labels: apex.CountLabels()}
+	z.table.Init(epochs)
+	return z
 }
 
 // publish makes what was put for a version visible.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/dgraph-io/badger/v4/pb"
 	"github.com/dgraph-io/ristretto/v2/z"
 
 	"dialtone/zone/rr"
@@ -66,7 +66,7 @@ type builder struct {
 	db   *badger.DB
 	w    *badger.StreamWriter
 	buf  *z.Buffer
-	kv   pb.KV
+	kv   []byte
 	last []byte       // key of the RRsets' stream
 	ends [2][]op      // what stands before and behind the RRsets
 	step func() error // before each of the last steps, for tests
@@ -144,7 +144,7 @@ func (b *builder) stream(zones iter.Seq2[Content, error]) error {
 	for i, ops := range b.ends {
 		slices.SortFunc(ops, func(x, y op) int { return bytes.Compare(x.key, y.key) })
 		for _, o := range ops {
-			if err := b.put(uint32(first+i), o.key, o.value); err != nil {
+			if err := b.put(byte(first+i), o.key, o.value); err != nil {
 				return err
 			}
 		}
@@ -154,7 +154,7 @@ func (b *builder) stream(zones iter.Seq2[Content, error]) error {
 
 func (b *builder) end(i int, key, value []byte) { b.ends[i] = append(b.ends[i], op{key, value}) }
 
-func (b *builder) rrsets(stream, id uint32, c *Content) error {
+func (b *builder) rrsets(stream byte, id uint32, c *Content) error {
 	var key, value []byte
 	for o, err := range c.Sets {
 		if err != nil {
@@ -182,13 +182,22 @@ func (b *builder) rrsets(stream, id uint32, c *Content) error {
 	return nil
 }
 
-func (b *builder) put(stream uint32, key, value []byte) error {
-	b.kv.Key, b.kv.Value, b.kv.Version, b.kv.StreamId = key, value, 1, stream
-	badger.KVToBuffer(&b.kv, b.buf)
+func (b *builder) put(stream byte, key, value []byte) error {
+	b.kv = appendKV(b.kv[:0], stream, key, value)
+	copy(b.buf.SliceAllocate(len(b.kv)), b.kv)
 	if b.buf.LenNoPadding() < buildSend {
 		return nil
 	}
 	return b.send()
+}
+
+// appendKV is the protocol buffer pb.KV with these fields and version 1. That
+// of the library takes three times as long, which is a fifteenth of a build.
+func appendKV(b []byte, stream byte, key, value []byte) []byte {
+	const keyField, valueField, versionField, streamField = 1<<3 | 2, 2<<3 | 2, 4 << 3, 10 << 3
+	b = append(binary.AppendUvarint(append(b, keyField), uint64(len(key))), key...)
+	b = append(binary.AppendUvarint(append(b, valueField), uint64(len(value))), value...)
+	return append(b, versionField, 1, streamField, stream)
 }
 
 func (b *builder) send() error {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"iter"
 	"maps"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/pb"
+	"github.com/dgraph-io/ristretto/v2/z"
 
 	"dialtone/zone/rr"
 )
@@ -221,5 +224,24 @@ func TestBuildNeedsTheDirectoryToItself(t *testing.T) {
 	full.Reserve = 1 << 60
 	if err := Build(full, contents(Content{apex, 1, octets(soaSet(1))})); !errors.Is(err, ErrFull) {
 		t.Error(err)
+	}
+}
+
+// TestKVIsThatOfTheLibrary holds our own writing of the protocol buffer to
+// Badger's.
+func TestKVIsThatOfTheLibrary(t *testing.T) {
+	for _, n := range []int{1, 127, 128, 16383, 16384, 1 << 20} {
+		key, value := bytes.Repeat([]byte{1}, min(n, 60000)), bytes.Repeat([]byte{2}, n)
+		want := z.NewBuffer(2*n, "test")
+		badger.KVToBuffer(&pb.KV{Key: key, Value: value, Version: 1, StreamId: 3}, want)
+		err := want.SliceIterate(func(s []byte) error {
+			if got := appendKV(nil, 3, key, value); !bytes.Equal(got, s) {
+				t.Errorf("%d octets of value: %x, want %x", n, got[:min(len(got), 20)], s[:min(len(s), 20)])
+			}
+			return nil
+		})
+		if err := errors.Join(err, want.Release()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
