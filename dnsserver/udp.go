@@ -17,6 +17,7 @@ type udpReader struct {
 	sock    *udp.Socket
 	reader  *zone.Reader
 	scratch answer.Scratch
+	ahead   zone.Ahead
 
 	// Counts of the batch at hand, added to the server's at its end.
 	messages, dropped uint64
@@ -32,7 +33,15 @@ func (s *Server) readUDP(sock *udp.Socket) {
 	}
 }
 
-func (h *udpReader) BeginBatch() { h.reader.Begin() }
+// askAhead is how many datagrams are worth a look at all of them before any is answered.
+const askAhead = 4
+
+func (h *udpReader) BeginBatch(msgs [][]byte) {
+	h.reader.Begin()
+	if len(msgs) >= askAhead {
+		h.s.responder.Ahead(msgs, &h.ahead)
+	}
+}
 
 func (h *udpReader) EndBatch() {
 	h.reader.End()

@@ -49,6 +49,16 @@ func (r *Responder) query(msg []byte, tcp bool, s *Scratch) (int, Verdict) {
 	return r.done(msg, r.resolve(z, tcp, s), s)
 }
 
+// Ahead asks memory for what a batch of messages, of any kind, may ask for.
+func (r *Responder) Ahead(msgs [][]byte, a *zone.Ahead) {
+	for _, m := range msgs {
+		if len(m) > headerLen {
+			a.Add(m[headerLen:])
+		}
+	}
+	a.Ask(r.zones)
+}
+
 func (r *Responder) refuse(msg []byte, rcode uint16, e EDE, s *Scratch) (int, Verdict) {
 	n := r.finishWith(msg, rcode, e, s)
 	if n == 0 {

@@ -27,8 +27,8 @@ import (
 // Handler answers datagrams. It is used by one goroutine.
 type Handler interface {
 	// BeginBatch and EndBatch enclose the datagrams that were read together. Replies are sent after
-	// EndBatch.
-	BeginBatch()
+	// EndBatch. BeginBatch is given all of them; it must not keep them.
+	BeginBatch(msgs [][]byte)
 	EndBatch()
 	// Datagram gives the number of octets that it wrote to d.Out as the reply, or 0 for none. It must
 	// not block and must not keep d or its buffers.

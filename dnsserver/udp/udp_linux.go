@@ -55,6 +55,7 @@ type batch struct {
 	in      []byte // mapped, so that what is never filled is neither resident nor counted by the garbage collector
 	replies outgoing
 	turn    int // datagrams since others were let run
+	msgs    [batchLen][]byte
 
 	inHdr   [batchLen]mmsghdr
 	inVec   [batchLen]unix.Iovec
@@ -139,11 +140,15 @@ func (s *Socket) serve(h Handler) error {
 // answer has the first n datagrams answered and sends the replies.
 func (b *batch) answer(fd uintptr, n int) {
 	b.s.Batches.Add(1)
-	b.h.BeginBatch()
-	for i := range n {
+	msgs := b.msgs[:n]
+	for i := range msgs {
 		size := int(b.inHdr[i].n)
+		msgs[i] = b.in[i*inStride : i*inStride+size : i*inStride+size]
+	}
+	b.h.BeginBatch(msgs)
+	for i := range n {
 		b.d.slot = i
-		b.d.Msg = b.in[i*inStride : i*inStride+size : i*inStride+size]
+		b.d.Msg = msgs[i]
 		b.d.Out = b.replies.next()
 		if size := b.h.Datagram(&b.d); size > 0 {
 			b.address(b.replies.add(size), &b.inHdr[i].hdr, b.control[i][:])

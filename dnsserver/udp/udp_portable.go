@@ -74,7 +74,7 @@ func (s *Socket) serve(h Handler) error {
 		}
 		s.Batches.Add(1)
 		d = Datagram{Msg: in[:n:n], Out: out, peer: peer}
-		h.BeginBatch()
+		h.BeginBatch([][]byte{d.Msg})
 		size := h.Datagram(&d)
 		h.EndBatch()
 		if size > 0 {

@@ -17,8 +17,8 @@ type echo struct {
 	unequal        atomic.Int64 // Addr was not what Peer told
 }
 
-func (e *echo) BeginBatch() { e.batches++ }
-func (e *echo) EndBatch()   { e.ended++ }
+func (e *echo) BeginBatch([][]byte) { e.batches++ }
+func (e *echo) EndBatch()           { e.ended++ }
 func (e *echo) Datagram(d *Datagram) int {
 	if d.Addr() != d.Peer().Remote.Addr().WithZone("") {
 		e.unequal.Add(1)
@@ -156,8 +156,8 @@ func TestRefusedReplyDoesNotHoldUpTheOthers(t *testing.T) {
 
 type tooLong struct{}
 
-func (tooLong) BeginBatch() {}
-func (tooLong) EndBatch()   {}
+func (tooLong) BeginBatch([][]byte) {}
+func (tooLong) EndBatch()           {}
 func (tooLong) Datagram(d *Datagram) int {
 	if string(d.Msg) == "long" {
 		return 65535
@@ -168,8 +168,8 @@ func (tooLong) Datagram(d *Datagram) int {
 // keeper answers nothing and hands over whom it heard.
 type keeper struct{ peers chan Peer }
 
-func (keeper) BeginBatch() {}
-func (keeper) EndBatch()   {}
+func (keeper) BeginBatch([][]byte) {}
+func (keeper) EndBatch()           {}
 func (k keeper) Datagram(d *Datagram) int {
 	k.peers <- d.Peer()
 	return 0
