@@ -16,7 +16,7 @@ import (
 // quiet answers every datagram with its first 12 octets.
 type quiet struct{}
 
-func (quiet) BeginBatch([][]byte)              {}
+func (quiet) BeginBatch([][]byte)      {}
 func (quiet) EndBatch()                {}
 func (quiet) Datagram(d *Datagram) int { return copy(d.Out, d.Msg[:12]) }
 
