@@ -14,8 +14,12 @@ import (
 // the store for the first time, so that Open need not read it back.
 type Loaded struct{ l loader }
 
-// NewLoaded begins with an empty zone.
-func NewLoaded(apex rr.Name) *Loaded { return &Loaded{l: loader{z: newZone(apex)}} }
+// NewLoaded begins with an empty zone, which will have about so many names.
+func NewLoaded(apex rr.Name, names int) *Loaded {
+	z := newZone(apex)
+	z.table.Reserve(names)
+	return &Loaded{l: loader{z: z}}
+}
 
 // Add takes an RRset in the order of Store.All.
 func (l *Loaded) Add(s *rr.Octets) error { return l.l.add(s) }
@@ -24,6 +28,7 @@ func (l *Loaded) Add(s *rr.Octets) error { return l.l.add(s) }
 func (z *Zone) load(ctx context.Context) error {
 	l := loader{z: z}
 	count := 0
+	z.table.Reserve(z.o.Store.Estimate())
 	for s, err := range z.o.Store.All() {
 		if err != nil {
 			return err

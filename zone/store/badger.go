@@ -51,8 +51,8 @@ func (s *Store) badgerOptions() badger.Options {
 	o.TableSizeMultiplier = 1
 	o.BaseLevelSize = 8 << 20
 	o.NumCompactors = 2
-	o.NumLevelZeroTables = 4
-	o.NumLevelZeroTablesStall = 8 // bounds what one compaction writes: see defaultReserve
+	o.NumLevelZeroTables = level0From
+	o.NumLevelZeroTablesStall = level0Stall // bounds what one compaction writes: see defaultReserve
 	o.NumVersionsToKeep = 1
 	o.Compression = options.None
 	o.BlockCacheSize = 0
@@ -65,6 +65,9 @@ func (s *Store) badgerOptions() badger.Options {
 
 // blockSize is what Badger reads and writes of a table at a time, in octets.
 const blockSize = 16 << 10
+
+// Tables at level 0 from which on they are compacted, and at which updates stop.
+const level0From, level0Stall = 4, 8
 
 // maxBatch is the octets and keys that fit one transaction, with some distance
 // to the bounds that Badger derives from the size of a memtable.
@@ -327,7 +330,7 @@ func (l logger) Errorf(f string, a ...any) {
 
 func (l logger) Warningf(f string, a ...any) { l.s.o.Logger.Warn(line(f, a), "op", "store") }
 func (logger) Infof(string, ...any)          {}
-func (l logger) Debugf(f string, _ ...any)   { l.s.turns.message(f) }
+func (l logger) Debugf(f string, _ ...any)   { l.s.turns.message(f, l.s.backlog) }
 
 func line(f string, a []any) string {
 	return "badger: " + strings.TrimSpace(fmt.Sprintf(f, a...))

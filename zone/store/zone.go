@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"fmt"
 	"iter"
 	"sync"
@@ -146,6 +147,33 @@ func (z *Zone) All() iter.Seq2[*rr.Octets, error] {
 			yield(nil, fmt.Errorf("read zone %s: %w", z.apex, err))
 		}
 	}
+}
+
+// Estimate tells about how many RRsets the zone has: those in the tables of the
+// last level, where nearly all are, and each once. A table that other keys share
+// is counted by half.
+func (z *Zone) Estimate() int {
+	st := z.state.Load()
+	if st == nil || !z.s.db.TryRLock() {
+		return 0
+	}
+	defer z.s.db.RUnlock()
+	if z.s.db.DB == nil {
+		return 0
+	}
+	prefix, count := zonePrefix(kindRRset, st.id), 0
+	last := z.s.db.Opts().MaxLevels - 1
+	for _, t := range z.s.db.Tables() {
+		left, right := bytes.HasPrefix(t.Left, prefix), bytes.HasPrefix(t.Right, prefix)
+		switch {
+		case t.Level != last:
+		case left && right:
+			count += int(t.KeyCount)
+		case left || right:
+			count += int(t.KeyCount / 2)
+		}
+	}
+	return count
 }
 
 func (z *Zone) all(yield func(*rr.Octets) bool) error {

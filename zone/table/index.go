@@ -62,6 +62,24 @@ func (t *Table) newSegment(depth uint, prefix uint32, size int) *segment {
 	return s
 }
 
+// Reserve makes room for about so many names in an empty table, lest its
+// segments be split again and again while they come: a ninth of the time of a
+// load. Writer only.
+func (t *Table) Reserve(names int) {
+	depth := uint(0)
+	for depth < depthMax && names>>depth > 7*segmentMax/10 { // full at 3/4, see roomFor
+		depth++
+	}
+	if depth == 0 || t.names > 0 {
+		return
+	}
+	d := &directory{depth: depth, segs: make([]atomic.Pointer[segment], 1<<depth)}
+	for i := range d.segs {
+		d.segs[i].Store(t.newSegment(depth, uint32(i)<<(32-depth), segmentMax))
+	}
+	t.dir.Store(d)
+}
+
 func (d *directory) at(h uint32) *segment {
 	return d.segs[h>>(32-d.depth)].Load() // a shift by 32 gives 0
 }

@@ -73,6 +73,9 @@ func (s *Store) Meta() (store.Meta, bool, error) {
 	return store.Meta{Serial: s.mu.serial, Burned: s.mu.burned}, true, nil
 }
 
+// Estimate implements zone.Store; it knows nothing.
+func (s *Store) Estimate() int { return 0 }
+
 // All implements zone.Store.
 func (s *Store) All() iter.Seq2[*rr.Octets, error] {
 	return func(yield func(*rr.Octets, error) bool) {
