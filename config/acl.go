@@ -17,7 +17,10 @@ var (
 
 // rule checks one rule of the zone apex.
 func (c *checker) rule(path string, apex rr.Name, r rawRule) Rule {
-	rule := Rule{Deny: r.Deny, Owner: r.Owner, Match: r.Match, OwnerNames: r.OwnerName, Line: c.lines[path]}
+	rule := Rule{
+		Deny: r.Deny, Owner: r.Owner, Match: r.Match, OwnerNames: r.OwnerName,
+		SelfNumber: r.SelfNumber, Numbers: r.Numbers, SourceAddr: r.SourceAddr, Line: c.lines[path],
+	}
 	for i, text := range r.Address {
 		rule.Addresses = append(rule.Addresses, c.prefix(c.item(path+".address", i), text))
 	}
@@ -33,6 +36,12 @@ func (c *checker) rule(path string, apex rr.Name, r rawRule) Rule {
 	}
 	c.actions(path, r, &rule)
 	c.owner(path, apex, r)
+	if r.MaxRecords != nil {
+		rule.MaxRecords = int(c.number(path+".max_records", *r.MaxRecords, 1, 65535))
+	}
+	if r.SelfNumber && len(r.Key) == 0 {
+		c.fault(path+".self_number", "it compares owners with the number of the key that signed, but the rule has no key: add key: \"*\" or a key's name")
+	}
 	for i, text := range r.Type {
 		rule.Types = append(rule.Types, c.dnsType(c.item(path+".update_type", i), text))
 	}
@@ -68,8 +77,9 @@ func (c *checker) actions(path string, r rawRule, rule *Rule) {
 	if len(r.Action) == 0 && !r.Deny && !c.bad[path+".deny"] {
 		c.fault(path+".action", "it is missing: say what the rule allows, update, transfer or both")
 	}
-	if !updates && (r.Owner != "" || r.Match != "" || len(r.OwnerName) > 0 || len(r.Type) > 0) {
-		c.fault(path+".action", "the rule restricts updates (update_owner or update_type), but update is not among its actions: add it, or remove the restriction")
+	restricts := r.Owner != "" || r.Match != "" || len(r.OwnerName) > 0 || len(r.Type) > 0 || r.SelfNumber || len(r.Numbers) > 0 || r.MaxRecords != nil || r.SourceAddr
+	if !updates && restricts {
+		c.fault(path+".action", "the rule has settings for updates, but update is not among its actions: add it, or remove them")
 	}
 }
 

@@ -226,9 +226,11 @@ func (c *checker) limits(l map[string]string) {
 			*v = int(c.number("limits."+name, text, low, high))
 		}
 	}
-	duration := func(name string, v *time.Duration) {
+	duration := func(name string, v *time.Duration, high time.Duration) {
 		if text := l[name]; text != "" {
-			*v = c.duration("limits."+name, text)
+			if *v = c.duration("limits."+name, text); *v > high {
+				c.fault("limits."+name, "%s is longer than %s, the most that it can be", text, high)
+			}
 		}
 	}
 	number("update_queue", &to.UpdateQueue, 1, 1<<20)
@@ -242,9 +244,9 @@ func (c *checker) limits(l map[string]string) {
 	number("transfers_per_address", &to.TransfersPerAddress, 1, 1<<16)
 	number("udp_size", &to.UDPSize, 512, 4096)
 	number("readers", &to.Readers, 1, 1024)
-	duration("commit_interval", &to.CommitInterval)
-	duration("tcp_idle", &to.TCPIdle)
-	duration("tcp_write", &to.TCPWrite)
+	duration("commit_interval", &to.CommitInterval, time.Second) // clients try again after some seconds
+	duration("tcp_idle", &to.TCPIdle, time.Hour)
+	duration("tcp_write", &to.TCPWrite, time.Hour)
 	if text := l["udp_buffer"]; text != "" {
 		to.UDPBuffer = int(min(c.size("limits.udp_buffer", text), 1<<30))
 	}

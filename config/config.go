@@ -74,6 +74,10 @@ type Rule struct {
 	Match      string // "", sub-or-equal, equal, sub, pattern
 	OwnerNames []string
 	Types      []string // upper case
+	SelfNumber bool
+	Numbers    []string // as written
+	MaxRecords int      // of a name; 0: no limit
+	SourceAddr bool     // source_address
 	Line       int
 }
 

@@ -50,6 +50,7 @@ var settings = map[string]setting{
 			"address": {kind: texts}, "key": {kind: texts}, "action": {kind: texts}, "deny": {kind: flag},
 			"update_owner": {kind: text}, "update_owner_match": {kind: text},
 			"update_owner_name": {kind: texts}, "update_type": {kind: texts},
+			"self_number": {kind: flag}, "numbers": {kind: texts}, "max_records": {kind: number}, "source_address": {kind: flag},
 		}},
 		"notify":  {targets, map[string]setting{"address": {kind: text}, "key": {kind: text}}},
 		"journal": {section, map[string]setting{"max_age": {kind: quantity}, "max_size": {kind: quantity}}},

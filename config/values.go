@@ -57,6 +57,11 @@ type rawRule struct {
 	Match     string   `mapstructure:"update_owner_match"`
 	OwnerName []string `mapstructure:"update_owner_name"`
 	Type      []string `mapstructure:"update_type"`
+
+	SelfNumber bool     `mapstructure:"self_number"`
+	Numbers    []string `mapstructure:"numbers"`
+	MaxRecords *string  `mapstructure:"max_records"`
+	SourceAddr bool     `mapstructure:"source_address"`
 }
 
 // envPrefix begins the variables that override settings.

@@ -121,6 +121,6 @@ func (r *Rule) uses(key, apex rr.Name) bool {
 	if !r.AnyKey {
 		return false
 	}
-	onlyOwn := r.Owner == "key" && !r.Deny && len(r.Actions) == 1 && r.Actions[0] == "update"
+	onlyOwn := (r.Owner == "key" || r.SelfNumber) && !r.Deny && len(r.Actions) == 1 && r.Actions[0] == "update"
 	return !onlyOwn || key.IsBelowOrEqual(apex) || apex.IsBelowOrEqual(key)
 }

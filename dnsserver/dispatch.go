@@ -23,9 +23,12 @@ type task struct {
 	now  time.Time
 }
 
-// principal is who asks, as far as it is proven.
+// principal is who asks, as far as it is proven. Respond has read the message before.
 func (t *task) principal() acl.Principal {
-	return acl.Principal{Address: t.from.addr.Addr().WithZone(""), Key: t.sign.Key()}
+	return acl.Principal{
+		Address: t.from.addr.Addr().WithZone(""), Key: t.sign.Key(),
+		Proven: t.from.tcp() || t.w.scratch.Request.CookieValid,
+	}
 }
 
 // answerSlow answers what Respond called Later. It returns the reply, which stands in w's frame and is good

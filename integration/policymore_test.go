@@ -17,7 +17,7 @@ var modules = map[string]string{
 	"github.com/dgraph-io/ristretto/v2":   "zone/store", // for the buffer that Badger takes
 	"github.com/go-viper/mapstructure/v2": "config",
 	"github.com/miekg/dns": "cmd/dialtone config dnsserver dnsserver/answer dnsserver/transfer integration integration/bench" +
-		" integration/bench/load integration/peertest update update/acl update/tsig zone zone/masterfile zone/rr zone/zonetest",
+		" integration/bench/load integration/peertest phone update update/acl update/tsig zone zone/masterfile zone/rr zone/zonetest",
 	"github.com/prometheus/client_golang": "dnsserver",
 	"github.com/rogpeppe/go-internal":     "cmd/dialtone",
 	"github.com/spf13/cobra":              "cmd/dialtone",

@@ -24,7 +24,8 @@ var rewrite = flag.Bool("update", false, "rewrite what scenarios want")
 const scenarioApex = "example."
 
 // TestScenarios runs testdata/*.txtar. A file has a zone, then pairs of "send"
-// (lines as builder reads them, and "key NAME", "max_ttl N", "max_records N")
+// (lines as builder reads them, and "key NAME", "from ADDRESS", "proven",
+// "max_ttl N", "max_records N")
 // and "want": the RCODE with its text, the notes, and the difference that the
 // update makes. -update rewrites the latter.
 func TestScenarios(t *testing.T) {
@@ -97,6 +98,10 @@ func (sc *scenario) send(t *testing.T, text string) string {
 		case "":
 		case "key":
 			who.Key = rr.MustName(rest)
+		case "from":
+			who.Address = netip.MustParseAddr(rest)
+		case "proven":
+			who.Proven = true
 		case "max_ttl":
 			_, err = fmt.Sscan(rest, &limits.MaxTTL)
 		case "max_records":
@@ -181,7 +186,8 @@ func allowAll(t testing.TB) acl.List {
 }
 
 // parseList reads rules, one a line: words "key=NAME", "deny", "owner=WORD",
-// "match=WORD", "name=NAME", "type=TYPE", "address=PREFIX", all for updates.
+// "match=WORD", "name=NAME", "type=TYPE", "address=PREFIX", "self_number",
+// "numbers=RANGE", "max_records=N", "source_address", all for updates.
 func parseList(t *testing.T, text string) acl.List {
 	t.Helper()
 	var rules []acl.Rule
@@ -207,6 +213,14 @@ func parseList(t *testing.T, text string) acl.List {
 				var ty uint16
 				ty, err = acl.ParseType(value)
 				r.Types = append(r.Types, ty)
+			case "self_number":
+				r.SelfNumber = true
+			case "numbers":
+				r.Numbers = append(r.Numbers, value)
+			case "max_records":
+				_, err = fmt.Sscan(value, &r.MaxRecords)
+			case "source_address":
+				r.SourceAddress = true
 			case "address":
 				r.Addresses = append(r.Addresses, netip.MustParsePrefix(value))
 			default:

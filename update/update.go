@@ -14,7 +14,8 @@ type Message struct {
 	Prerequisites []Record
 	Updates       []Record
 
-	few [4]Record // room for the records of a usual update
+	few        [4]Record // room for the records of a usual update
+	maxRecords int       // of a name, by the rule that allows the update; 0: no limit
 }
 
 // Record is a record of the prerequisite or update section.
@@ -54,8 +55,13 @@ type Note struct {
 // Authorize decides whether who may make this update (RFC 2136, section 3.3).
 // A refusal is an *Error.
 func Authorize(m *Message, who acl.Principal, l acl.List) error {
-	if d := l.DecideUpdate(who, m); !d.Allowed {
+	d := l.DecideUpdate(who, m)
+	if !d.Allowed {
 		return prohibited(d.Text)
+	}
+	m.maxRecords = d.MaxRecords
+	if err := m.takeSource(who, d.SourceAddress); err != nil {
+		return err
 	}
 	return m.checkTypes()
 }
@@ -78,7 +84,7 @@ func Evaluate(s State, m *Message, o Limits) ([]Note, error) {
 		return nil, err
 	}
 	apply(v, m, o)
-	return v.notes, v.commit(o)
+	return v.notes, v.commit(o, m.maxRecords)
 }
 
 // NumChanges and Change make a Message what acl asks about.

@@ -109,11 +109,14 @@ func (v *view) note(u *Record, why string) {
 	}
 }
 
-// commit checks the sizes of all RRsets that differ from what they were, and
-// then hands them to the State.
-func (v *view) commit(o Limits) error {
+// commit checks the sizes of all names and RRsets that differ from what they
+// were, and then hands them to the State.
+func (v *view) commit(o Limits, maxRecords int) error {
 	for _, n := range v.nodes {
 		if err := n.checkTypes(); err != nil {
+			return err
+		}
+		if err := n.checkRecords(maxRecords); err != nil {
 			return err
 		}
 		for i := range n.sets {
@@ -309,6 +312,20 @@ func (n *node) checkTypes() error {
 	}
 	if now > maxTypes && now > was {
 		return prohibited(fmt.Sprintf("%s would have %d types, of at most %d", n.owner, now, maxTypes))
+	}
+	return nil
+}
+
+// checkRecords refuses an update that gives a name more records than the rule
+// that allows it does. One that has too many already may have fewer, or as many.
+func (n *node) checkRecords(limit int) error {
+	was, now := 0, 0
+	for i := range n.sets {
+		was += len(n.sets[i].was.Data)
+		now += len(n.sets[i].Data)
+	}
+	if limit > 0 && now > limit && now > was {
+		return prohibited(fmt.Sprintf("%s would have %d records, and the rule that allows this update has max_records %d", n.owner, now, limit))
 	}
 	return nil
 }

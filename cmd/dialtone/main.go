@@ -32,6 +32,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	fmt.Fprintln(stderr, "dialtone: "+err.Error())
+	var coded *codeError
+	if errors.As(err, &coded) {
+		return coded.code
+	}
 	return 1
 }
 
@@ -53,7 +57,8 @@ Try it: dialtone serve`,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.AddCommand(serveCommand(), groupCommand("config", "Work with configuration files", configCheckCommand()),
-		groupCommand("zone", "Work with zone files", zoneCheckCommand()), versionCommand())
+		groupCommand("zone", "Work with zone files", zoneCheckCommand()),
+		registerCommand(), lookupCommand(), versionCommand())
 	root.Args, root.RunE = onlyCommands, help
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err.Error()) })
 	return root

@@ -83,6 +83,7 @@ func aclRule(r config.Rule) (acl.Rule, error) {
 	rule := acl.Rule{
 		Addresses: r.Addresses, Keys: r.Keys, AnyKey: r.AnyKey, Deny: r.Deny,
 		Owner: owner, Match: match, OwnerNames: r.OwnerNames,
+		SelfNumber: r.SelfNumber, Numbers: r.Numbers, MaxRecords: r.MaxRecords, SourceAddress: r.SourceAddr,
 	}
 	errs := []error{err1, err2}
 	for _, word := range r.Actions {

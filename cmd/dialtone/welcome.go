@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 
 	"dialtone/config"
@@ -28,12 +29,14 @@ This is the built-in default, for trying out. For everything else: dialtone serv
   access    updates and transfers need no signature, and only this machine may make them
   TTLs      an update's TTLs are capped at %[4]d s
 
-Register a number:
+Register a number, with this program or with any other that speaks RFC 2136:
+  %[8]s register 5551234 --server %[9]s
   printf 'server %[5]s %[6]d\nzone %[1]s\nupdate delete %[7]s A\nupdate add %[7]s 60 A 192.0.2.17\nsend\n' | nsupdate
 
 Look it up:
+  %[8]s lookup 5551234 --server %[9]s
   dig @%[5]s -p %[6]d %[7]s A +short
 
 Ctrl-C stops the server. What it has acknowledged is kept.
-`, zone.Name, strings.Join(texts, " and "), conf.DataDir, zone.MaxTTL, try, port, number)
+`, zone.Name, strings.Join(texts, " and "), conf.DataDir, zone.MaxTTL, try, port, number, os.Args[0], netip.AddrPortFrom(try, port))
 }

@@ -53,6 +53,13 @@ type Rule struct {
 	Match      Match
 	OwnerNames []string // presentation format; below the zone unless they end with a dot
 	Types      []uint16 // none: all types
+	SelfNumber bool     // the key is that of a terminal number, and owners are that number's name or below it
+	Numbers    []string // terminal numbers, as parseNumbers reads them, whose names and what is below may be changed; none: any owner
+	MaxRecords int      // that a name may have after the update; 0: no limit
+
+	// SourceAddress: A 0.0.0.0 and AAAA :: stand for the address that the
+	// request comes from.
+	SourceAddress bool
 
 	Text string // how messages call the rule, such as its place in a file; may be empty
 }
@@ -75,6 +82,7 @@ func (e *RuleError) Error() string {
 type Principal struct {
 	Address netip.Addr
 	Key     rr.Name // the key whose signature was verified; "" for an unsigned request
+	Proven  bool    // the address is no forgery: it came over TCP, or with a server cookie
 }
 
 // Changes are the records of an update section, as far as permission goes.
@@ -88,6 +96,10 @@ type Decision struct {
 	Allowed bool
 	Rule    int    // index of the rule that decided; -1 when none matched
 	Text    string // for a refusal: which permission is missing, in one sentence
+
+	// Of the rule that allows an update.
+	MaxRecords    int
+	SourceAddress bool
 }
 
 // Decide answers for all actions but updates.
@@ -116,7 +128,7 @@ func (l List) DecideUpdate(who Principal, what Changes) Decision {
 		case within && r.Deny:
 			return Decision{Rule: i, Text: changeText(who, what, at) + ": a rule denies it"}
 		case within:
-			return Decision{Allowed: true, Rule: i}
+			return Decision{Allowed: true, Rule: i, MaxRecords: r.MaxRecords, SourceAddress: r.SourceAddress}
 		case !r.Deny && (!near || at > miss):
 			// The rule that went furthest is the one that the client was meant to use.
 			miss, near = at, true
@@ -178,7 +190,7 @@ func (r *compiled) hasAddress(a netip.Addr) bool {
 // covers tells whether the rule speaks of the update: of all its records, or,
 // for a deny rule, of one of them. at is the record that decided.
 func (r *compiled) covers(who Principal, what Changes) (within bool, at int) {
-	if r.Owner == OwnerAny && len(r.Types) == 0 {
+	if r.Owner == OwnerAny && len(r.Types) == 0 && len(r.numbers) == 0 && !r.SelfNumber {
 		return true, 0
 	}
 	for i := range what.NumChanges() {
@@ -204,6 +216,9 @@ func (r *compiled) hasType(t uint16) bool {
 }
 
 func (r *compiled) hasOwner(owner, key rr.Name) bool {
+	if r.SelfNumber && !r.isOwnNumber(owner, key) || len(r.numbers) > 0 && !r.hasNumber(owner) {
+		return false
+	}
 	switch r.Owner {
 	case OwnerAny:
 		return true

@@ -405,3 +405,87 @@ func TestWords(t *testing.T) {
 		}
 	}
 }
+
+// TestNumbers covers self_number and numbers for one rule.
+func TestNumbers(t *testing.T) {
+	self := Rule{AnyKey: true, Actions: Update, SelfNumber: true}
+	of := func(n ...string) Rule { return Rule{AnyKey: true, Actions: Update, Numbers: n} }
+	both := Rule{AnyKey: true, Actions: Update, SelfNumber: true, Numbers: []string{"2000-2999"}}
+	typed := Rule{AnyKey: true, Actions: Update, SelfNumber: true, Types: []uint16{dns.TypeA}}
+	cases := []struct {
+		rule Rule
+		key  string
+		what changes
+		ok   bool
+	}{
+		{self, "5551234.phones.example.", changes{"5551234 A", "5551234 ANY", "_sip._udp.5551234 SRV", "_sip._udp.5551234 ANY"}, true},
+		{self, "5551234.PHONES.example.", changes{"5551234 AAAA", "5551234 NAPTR", "5551234 TXT", "5551234 HTTPS", "5551234 SVCB"}, true},
+		{self, "5551234.phones.example.", changes{"5551235 A"}, false},
+		{self, "5551234.phones.example.", changes{"5551234 A", "5551235 A"}, false},
+		{self, "5551234.phones.example.", changes{"15551234 A"}, false},
+		{self, "5551234.phones.example.", changes{"@ A"}, false},
+		{self, "5551234.phones.example.", changes{"5551234 CNAME"}, false},
+		{self, "5551234.phones.example.", changes{"5551234 NS"}, false},
+		{self, "5551234.phones.example.", changes{"5551234 KEY"}, false},
+		{self, "5551234.phones.example.", changes{}, true},
+		{self, "phones.example.", changes{"5551234 A"}, false},
+		{self, "a.phones.example.", changes{"a A"}, false},
+		{self, "x.5551234.phones.example.", changes{"x.5551234 A"}, false},
+		{self, "5551234.other.example.", changes{"5551234 A"}, false},
+		{self, "5551234.", changes{"5551234 A"}, false},
+		{self, "1234567890123456.phones.example.", changes{"1234567890123456 A"}, false},
+		{self, "123456789012345.phones.example.", changes{"123456789012345 A"}, true},
+		{of("5551234"), "pbx.", changes{"5551234 A", "x.5551234 TXT", "5551234 CNAME"}, true},
+		{of("5551234"), "pbx.", changes{"5551235 A"}, false},
+		{of("2000-2999"), "pbx.", changes{"2000 A", "2999 A"}, true},
+		{of("2000-2999"), "pbx.", changes{"3000 A"}, false},
+		{of("2000-2999"), "pbx.", changes{"20000 A"}, false},
+		{of("2000-2999"), "pbx.", changes{"2000a A"}, false},
+		{of("4420*"), "pbx.", changes{"4420 A", "442079460148 A"}, true},
+		{of("4420*"), "pbx.", changes{"4421 A"}, false},
+		{of("*"), "pbx.", changes{"1 A", "123456789012345 A"}, true},
+		{of("*"), "pbx.", changes{"a A"}, false},
+		{of("*"), "pbx.", changes{"@ A"}, false},
+		{of("*"), "pbx.", changes{"1234567890123456 A"}, false},
+		{of("7", "2000-2999"), "pbx.", changes{"7 A", "2500 A"}, true},
+		{both, "2500.phones.example.", changes{"2500 A"}, true},
+		{both, "3500.phones.example.", changes{"3500 A"}, false},
+		{typed, "2500.phones.example.", changes{"2500 A"}, true},
+		{typed, "2500.phones.example.", changes{"2500 ANY"}, false},
+		{typed, "2500.phones.example.", changes{"2500 TXT"}, false},
+	}
+	for _, c := range cases {
+		if d := compileList(t, c.rule).DecideUpdate(from("192.0.2.1", c.key), c.what); d.Allowed != c.ok {
+			t.Errorf("key %s, numbers %q, self_number %v, types %v: %q is allowed: %v", c.key, c.rule.Numbers, c.rule.SelfNumber, c.rule.Types, c.what, d.Allowed)
+		}
+	}
+	limited := compileList(t, Rule{AnyKey: true, Actions: Update, SelfNumber: true, MaxRecords: 8})
+	if d := limited.DecideUpdate(from("192.0.2.1", "7.phones.example."), changes{"7 A"}); d.MaxRecords != 8 {
+		t.Errorf("%+v", d)
+	}
+	who, what := from("192.0.2.1", "7.phones.example."), fixed{rr.MustName("7.phones.example.")}
+	if n := testing.AllocsPerRun(100, func() { limited.DecideUpdate(who, &what) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestNumbersThatAreNone(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "digits", "a": "digits", "1-": "digits", "-1": "digits", "1234567890123456": "digits", "20*-30": "range and has a *", "1**": "digits",
+		"20-3": "different length", "30-20": "behind its end", "+44*": "digits", "1-2-3": "digits", "4 4": "digits",
+	} {
+		_, err := Compile(apex, []Rule{{AnyKey: true, Actions: Update, Numbers: []string{text}}})
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "2000-2999") {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+	for want, r := range map[string]Rule{
+		"self_number needs a key":  {Actions: Update, SelfNumber: true},
+		"not go with update_owner": {AnyKey: true, Actions: Update, SelfNumber: true, Owner: OwnerKey},
+		"max_records is -1":        {AnyKey: true, Actions: Update, MaxRecords: -1},
+	} {
+		if _, err := Compile(apex, []Rule{r}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}

@@ -16,6 +16,8 @@ type List struct{ rules []compiled }
 // compiled is a rule ready for decisions.
 type compiled struct {
 	Rule
+	apex     rr.Name
+	numbers  []numbers
 	keyed    bool // the rule names keys, or AnyKey
 	keys     map[rr.Name]bool
 	names    []rr.Name // what OwnerZone and OwnerName compare with
@@ -44,7 +46,7 @@ func Compile(apex rr.Name, rules []Rule) (List, error) {
 func (l List) Len() int { return len(l.rules) }
 
 func compile(apex rr.Name, r Rule) (c compiled, problems []string) {
-	c = compiled{Rule: r, keyed: r.AnyKey || len(r.Keys) > 0}
+	c = compiled{Rule: r, apex: apex, keyed: r.AnyKey || len(r.Keys) > 0}
 	if c.Actions == 0 {
 		if !r.Deny {
 			problems = append(problems, "the rule allows no action: name at least one of "+actionWords())
@@ -63,7 +65,8 @@ func compile(apex rr.Name, r Rule) (c compiled, problems []string) {
 		}
 		c.Addresses = append(c.Addresses, unmapPrefix(p))
 	}
-	return c, append(problems, c.compileOwner(apex)...)
+	problems = append(problems, c.compileOwner(apex)...)
+	return c, append(problems, c.compileNumbers()...)
 }
 
 // unmapPrefix makes ::ffff:192.0.2.0/120 match as 192.0.2.0/24 does.

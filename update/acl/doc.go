@@ -25,6 +25,26 @@
 //     ANY, which a list of types covers only if it says ANY. An update without
 //     records (prerequisites only) is within any restriction.
 //
+// # Terminal numbers
+//
+// A terminal number is a label of 1 to 15 digits directly below the apex. Two
+// restrictions speak of numbers, and hold beside the others:
+//
+//   - Rule.SelfNumber: one rule for all phones. The key of a number bears the
+//     number's own name, as 5551234.phones.example., and may change that name
+//     and what is below it, such as _sip._udp.5551234. Unless the rule has types
+//     of its own these are addresses and what leads to them: A, AAAA, SRV, NAPTR,
+//     TXT, HTTPS, SVCB, and the deletion of all of a name.
+//   - Rule.Numbers: single numbers, ranges and first digits, for a PBX, a DHCP
+//     server or a reseller.
+//
+// A phone behind NAT does not know its address. Where Rule.SourceAddress is
+// set it adds A 0.0.0.0 or AAAA ::, for which package update puts the address
+// that the request comes from, if that is proven.
+//
+// Rule.MaxRecords bounds how many records a name has after an update that the
+// rule allows; package update holds it.
+//
 // # Differences from Knot
 //
 // All three refuse what Knot lets through:

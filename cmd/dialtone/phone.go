@@ -1,0 +1,263 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dialtone/phone"
+)
+
+// Exit codes of the phone's commands, for scripts.
+const (
+	exitRefused       = 3
+	exitUnreachable   = 4
+	exitNotRegistered = 5
+)
+
+const exitCodes = `Exit codes: 0 done, 2 a mistake in the command, 3 the server refuses, 4 no server answers`
+
+// codeError is an error with an exit code of its own.
+type codeError struct {
+	error
+	code int
+}
+
+func (e *codeError) Unwrap() error { return e.error }
+
+// withCode gives the errors of package phone their exit codes.
+func withCode(err error) error {
+	var refused *phone.ServerError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &refused):
+		return &codeError{err, exitRefused}
+	case errors.Is(err, phone.ErrUnreachable):
+		return &codeError{err, exitUnreachable}
+	case errors.Is(err, phone.ErrNotRegistered):
+		return &codeError{err, exitNotRegistered}
+	}
+	return err
+}
+
+// where are the flags that say which zone and server a command is about.
+type where struct {
+	zone    string
+	servers []string
+	json    bool
+	timeout time.Duration
+}
+
+func (w *where) flags(c *cobra.Command, server string) {
+	f := c.Flags()
+	f.StringVarP(&w.zone, "zone", "z", envOr("DIALTONE_ZONE", "phones.example."), "zone of the numbers (or DIALTONE_ZONE)")
+	f.StringSliceVarP(&w.servers, "server", "s", nil, server)
+	f.BoolVar(&w.json, "json", false, "print one line of JSON")
+	f.DurationVar(&w.timeout, "timeout", 30*time.Second, "give up after this time")
+}
+
+func envOr(name, otherwise string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return otherwise
+}
+
+// context ends with the timeout, or when the user has enough of it.
+func (w *where) context(c *cobra.Command) (context.Context, context.CancelFunc) {
+	ctx := c.Context()
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	ctx, cancel := context.WithTimeoutCause(ctx, w.timeout, fmt.Errorf("%w within %s", phone.ErrUnreachable, w.timeout))
+	return ctx, func() { cancel(); stop() }
+}
+
+func numberArg(c *cobra.Command, text string) (phone.Number, error) {
+	n, err := phone.ParseNumber(text)
+	if err != nil {
+		return "", usage(c, err.Error())
+	}
+	return n, nil
+}
+
+type registerFlags struct {
+	where
+	keyFile  string
+	address  []string
+	ttl      uint32
+	sipPort  uint16
+	withdraw bool
+}
+
+func registerCommand() *cobra.Command {
+	var f registerFlags
+	c := &cobra.Command{
+		Use:   "register NUMBER",
+		Short: "Register the address of a number with its server",
+		Long: `Register the address of a number with its server, by one dynamic update that replaces
+what was registered before.
+
+` + exitCodes + `.`,
+		Example: `  dialtone register 5551234 --server 127.0.0.1:5300
+  dialtone register "+44 20 7946 0148" --zone phones.example --key-file 442079460148.key --sip-port 5060`,
+		Args: exactly("NUMBER"),
+		RunE: func(c *cobra.Command, args []string) error { return f.run(c, args[0]) },
+	}
+	f.flags(c, "address of the server; without it, the one that the zone's SOA record names")
+	fl := c.Flags()
+	fl.StringVarP(&f.keyFile, "key-file", "k", "", "file with the number's key, as for nsupdate -k; without it, the update is not signed")
+	fl.StringSliceVarP(&f.address, "address", "a", []string{"auto"}, "addresses or names of network interfaces; auto: the address from which the server is reached; source: the one that it sees, as behind NAT")
+	fl.Uint32Var(&f.ttl, "ttl", 60, "seconds that resolvers keep the address")
+	fl.Uint16Var(&f.sipPort, "sip-port", 0, "port of SIP over UDP; 0: none is registered, callers take 5060")
+	fl.BoolVar(&f.withdraw, "withdraw", false, "take the registration away")
+	return c
+}
+
+func (f *registerFlags) run(c *cobra.Command, text string) error {
+	n, err := numberArg(c, text)
+	if err != nil {
+		return err
+	}
+	r := phone.Registration{Number: n, Zone: f.zone, Servers: f.servers, TTL: f.ttl, SIPPort: f.sipPort}
+	if len(f.address) == 1 && f.address[0] == "source" {
+		r.Source = true
+	} else if r.Addresses, err = addresses(f.address); err != nil {
+		return usage(c, "--address: "+err.Error())
+	}
+	if f.keyFile != "" {
+		if r.Key, err = phone.ReadKey(f.keyFile); err != nil {
+			return usage(c, err.Error())
+		}
+	}
+	ctx, cancel := f.context(c)
+	defer cancel()
+	do := phone.Register
+	if f.withdraw {
+		do = phone.Withdraw
+	}
+	done, err := do(ctx, r)
+	if err != nil {
+		return withCode(fmt.Errorf("number %s: %w", n, err))
+	}
+	return f.print(c.OutOrStdout(), n, done)
+}
+
+func (f *registerFlags) print(w io.Writer, n phone.Number, done *phone.Registered) error {
+	if f.json {
+		return printJSON(w, map[string]any{"number": n, "name": done.Name, "addresses": append([]netip.Addr{}, done.Addresses...), "server": done.Server, "note": done.Note})
+	}
+	text := fmt.Sprintf("%s is at %s (%s, server %s)", n, joined(done.Addresses), done.Name, done.Server)
+	if f.withdraw {
+		text = fmt.Sprintf("%s is registered no more (%s, server %s)", n, done.Name, done.Server)
+	}
+	if done.Note != "" {
+		text += "\n" + done.Note
+	}
+	_, err := fmt.Fprintln(w, text)
+	return err
+}
+
+// addresses reads what --address has; none means that the phone finds its own.
+func addresses(words []string) (list []netip.Addr, err error) {
+	for _, word := range words {
+		if word == "auto" || word == "source" {
+			if len(words) > 1 {
+				return nil, errors.New(word + " stands alone")
+			}
+			return nil, nil
+		}
+		if a, err := netip.ParseAddr(word); err == nil {
+			list = append(list, a)
+			continue
+		}
+		of, err := phone.InterfaceAddrs(word)
+		if err != nil {
+			return nil, fmt.Errorf("%q is neither an address nor auto, and as an interface: %w", word, err)
+		}
+		list = append(list, of...)
+	}
+	if len(list) == 0 {
+		return nil, errors.New("there is none")
+	}
+	return list, nil
+}
+
+func joined(addrs []netip.Addr) string {
+	words := make([]string, len(addrs))
+	for i, a := range addrs {
+		words[i] = a.String()
+	}
+	return strings.Join(words, " and ")
+}
+
+func printJSON(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }
+
+func lookupCommand() *cobra.Command {
+	var f where
+	c := &cobra.Command{
+		Use:   "lookup NUMBER",
+		Short: "Find out where a number can be reached",
+		Long: `Find out where a number can be reached by SIP, as RFC 3263 says: a line for each way,
+the best first, with address, port, and how long it may be used.
+
+` + exitCodes + `, 5 the number is not registered.`,
+		Example: `  dialtone lookup 555-1234 --server 127.0.0.1:5300
+  dialtone lookup "+44 20 7946 0148" --zone phones.example --json`,
+		Args: exactly("NUMBER"),
+		RunE: func(c *cobra.Command, args []string) error {
+			n, err := numberArg(c, args[0])
+			if err != nil {
+				return err
+			}
+			ctx, cancel := f.context(c)
+			defer cancel()
+			l, err := (&phone.Resolver{Zone: f.zone, Servers: f.servers}).Locate(ctx, n)
+			if err != nil {
+				return withCode(err)
+			}
+			return printLocation(c.OutOrStdout(), l, f.json)
+		},
+	}
+	f.flags(c, "address of a name server; without it, those of the system")
+	return c
+}
+
+func printLocation(w io.Writer, l *phone.Location, asJSON bool) error {
+	if !asJSON {
+		for _, c := range l.Contacts {
+			if _, err := fmt.Fprintf(w, "%s %s, for %s\n", c.Transport, c.Addr, c.TTL); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	type contact struct {
+		Transport string     `json:"transport"`
+		Host      string     `json:"host"`
+		Address   netip.Addr `json:"address"`
+		Port      uint16     `json:"port"`
+		TTL       int        `json:"ttl"` // seconds
+	}
+	out := struct {
+		Number   phone.Number `json:"number"`
+		Name     string       `json:"name"`
+		Contacts []contact    `json:"contacts"`
+	}{l.Number, l.Name, nil}
+	for _, c := range l.Contacts {
+		out.Contacts = append(out.Contacts, contact{c.Transport, c.Host, c.Addr.Addr(), c.Addr.Port(), int(c.TTL.Seconds())})
+	}
+	return printJSON(w, out)
+}

@@ -1,0 +1,111 @@
+package phone
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/miekg/dns"
+)
+
+// Key is a TSIG key (RFC 8945). String and fmt do not show its secret.
+type Key struct {
+	Name      string // with a final dot
+	Algorithm string // such as "hmac-sha256."
+	secret    string // base64
+}
+
+// String names the key.
+func (k *Key) String() string { return strings.TrimSuffix(k.Algorithm, ".") + ":" + k.Name }
+
+// GoString keeps the secret out of %#v.
+func (k *Key) GoString() string { return k.String() }
+
+// algorithms that a key can have (RFC 8945, section 6).
+var algorithms = []string{dns.HmacSHA1, dns.HmacSHA224, dns.HmacSHA256, dns.HmacSHA384, dns.HmacSHA512}
+
+// NewKey makes a key; secret is base64, and algorithm "" is hmac-sha256.
+func NewKey(name, algorithm, secret string) (*Key, error) {
+	if _, ok := dns.IsDomainName(name); !ok || name == "" {
+		return nil, fmt.Errorf("key name %q is not a domain name", name)
+	}
+	if algorithm == "" {
+		algorithm = dns.HmacSHA256
+	}
+	k := &Key{Name: dns.CanonicalName(name), secret: secret}
+	for _, a := range algorithms {
+		if strings.EqualFold(a, dns.Fqdn(algorithm)) {
+			k.Algorithm = a
+		}
+	}
+	octets, err := base64.StdEncoding.DecodeString(secret)
+	switch {
+	case k.Algorithm == "":
+		return nil, fmt.Errorf("key %s: algorithm %q is not known: hmac-sha256 is the usual one", k.Name, algorithm)
+	case err != nil || len(octets) == 0:
+		return nil, fmt.Errorf("key %s: the secret is not base64", k.Name)
+	}
+	return k, nil
+}
+
+// keyClause is a key as tsig-keygen writes it and named.conf and nsupdate -k
+// have it.
+var (
+	keyClause     = regexp.MustCompile(`(?s)key\s+"?([^\s"{]+)"?\s*\{(.*?)\}`)
+	keyAlgorithm  = regexp.MustCompile(`algorithm\s+"?([^\s";]+)"?\s*;`)
+	keySecret     = regexp.MustCompile(`secret\s+"?([^\s";]+)"?\s*;`)
+	keyComment    = regexp.MustCompile(`(?m)(^|\s)(#|//).*$`) // a secret may have // in it
+	maxKeyFile    = int64(64 << 10)
+	errNoKeyThere = errors.New("there is no key in it: it wants what tsig-keygen prints, or one line ALGORITHM:NAME:SECRET")
+)
+
+// ReadKey reads the key file that nsupdate -k takes, or a file with one line
+// ALGORITHM:NAME:SECRET, as nsupdate -y and knsupdate take it.
+func ReadKey(file string) (*Key, error) {
+	info, err := os.Stat(file)
+	if err == nil && info.Size() > maxKeyFile {
+		err = errNoKeyThere
+	}
+	var data []byte
+	if err == nil {
+		data, err = os.ReadFile(file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("key file %s: %w", file, err)
+	}
+	k, err := parseKey(string(data))
+	if err != nil {
+		return nil, fmt.Errorf("key file %s: %w", file, err)
+	}
+	return k, nil
+}
+
+func parseKey(text string) (*Key, error) {
+	if m := keyClause.FindStringSubmatch(keyComment.ReplaceAllString(text, "")); m != nil {
+		algorithm, secret := keyAlgorithm.FindStringSubmatch(m[2]), keySecret.FindStringSubmatch(m[2])
+		if secret == nil {
+			return nil, fmt.Errorf("key %s has no secret", m[1])
+		}
+		if algorithm == nil {
+			return NewKey(m[1], "", secret[1])
+		}
+		return NewKey(m[1], algorithm[1], secret[1])
+	}
+	return ParseKey(strings.TrimSpace(text))
+}
+
+// ParseKey reads ALGORITHM:NAME:SECRET, or NAME:SECRET for hmac-sha256.
+func ParseKey(text string) (*Key, error) {
+	part := strings.Split(text, ":")
+	switch {
+	case strings.ContainsAny(text, " \t\r\n{"):
+	case len(part) == 2:
+		return NewKey(part[0], "", part[1])
+	case len(part) == 3:
+		return NewKey(part[1], part[0], part[2])
+	}
+	return nil, errNoKeyThere
+}

@@ -1,0 +1,269 @@
+package phone
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// Resolver finds out where a number can be reached. The zero value with a Zone
+// asks the system's name servers. It may be used by many goroutines.
+type Resolver struct {
+	Zone    string   // of the numbers, such as phones.example.
+	Servers []string // addresses, with a port or without; none: those of /etc/resolv.conf
+}
+
+// ErrNotRegistered says that the number has no address now.
+var ErrNotRegistered = errors.New("not registered")
+
+// Location is where a number can be reached.
+type Location struct {
+	Number   Number
+	Name     string    // of the number in the DNS
+	Contacts []Contact // in the order in which they are to be tried
+}
+
+// Contact is one way to reach a number.
+type Contact struct {
+	Transport string         // of SIP: udp, tcp or tls
+	Host      string         // the name whose address it is
+	Addr      netip.AddrPort // where to send to
+	TTL       time.Duration  // how long this may be used without asking again
+}
+
+// sipPort and sipsPort are the ports without an SRV record (RFC 3261, section
+// 19.1.2).
+const (
+	sipPort  = 5060
+	sipsPort = 5061
+)
+
+// Locate follows RFC 3263, section 4: NAPTR records tell the transports, SRV
+// records hosts and ports, addresses the rest. A number that has nothing but an
+// address is reached by UDP at port 5060.
+//
+// Errors are ErrNotRegistered, ErrUnreachable or a *ServerError, wrapped.
+func (r *Resolver) Locate(ctx context.Context, n Number) (*Location, error) {
+	if r.Zone == "" {
+		return nil, errors.New("a zone is needed to look a number up")
+	}
+	q, err := r.query(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l := &Location{Number: n, Name: n.Name(r.Zone)}
+	// All that a number usually has, at once and not one behind the other.
+	usual := []question{{l.Name, dns.TypeNAPTR}, {l.Name, dns.TypeAAAA}, {l.Name, dns.TypeA}}
+	for _, s := range srvNames {
+		usual = append(usual, question{s.prefix + l.Name, dns.TypeSRV})
+	}
+	if _, err := q.ask(usual...); err != nil {
+		return nil, err
+	}
+	services, err := q.services(l.Name)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range services {
+		contacts, err := q.contacts(s)
+		if err != nil {
+			return nil, err
+		}
+		l.Contacts = append(l.Contacts, contacts...)
+	}
+	if len(l.Contacts) == 0 {
+		return nil, fmt.Errorf("number %s (%s): %w", n, l.Name, ErrNotRegistered)
+	}
+	return l, nil
+}
+
+// service is a host that serves a transport.
+type service struct {
+	transport string
+	host      string
+	port      uint16
+	ttl       uint32
+}
+
+// query is one Locate on its way.
+type query struct {
+	ctx     context.Context
+	servers []string
+	known   map[question][]dns.RR
+}
+
+func (r *Resolver) query(ctx context.Context) (*query, error) {
+	servers, err := withPorts(r.Servers)
+	if err == nil && len(servers) == 0 {
+		servers, err = systemServers(resolvConf)
+	}
+	return &query{ctx, servers, map[question][]dns.RR{}}, err
+}
+
+// naptrServices are what a NAPTR record can say of SIP (RFC 3263, section 4.1).
+var naptrServices = map[string]string{"SIP+D2U": "udp", "SIP+D2T": "tcp", "SIPS+D2T": "tls"}
+
+// srvNames are where SRV records are without a NAPTR record.
+var srvNames = []struct{ prefix, transport string }{{"_sip._udp.", "udp"}, {"_sip._tcp.", "tcp"}, {"_sips._tcp.", "tls"}}
+
+// services gives what serves the name, in the order of preference.
+func (q *query) services(name string) ([]service, error) {
+	answer, err := q.all(name, dns.TypeNAPTR)
+	if err != nil {
+		return nil, err
+	}
+	var ways []*dns.NAPTR
+	for _, rr := range answer[0] {
+		if n, ok := rr.(*dns.NAPTR); ok && strings.EqualFold(n.Flags, "s") && naptrServices[strings.ToUpper(n.Service)] != "" {
+			ways = append(ways, n)
+		}
+	}
+	slices.SortStableFunc(ways, func(a, b *dns.NAPTR) int {
+		return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.Preference, b.Preference))
+	})
+	var list []service
+	for _, n := range ways {
+		srv, err := q.all(n.Replacement, dns.TypeSRV)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, servers(srv[0], naptrServices[strings.ToUpper(n.Service)], n.Hdr.Ttl)...)
+	}
+	if len(ways) > 0 {
+		return list, nil
+	}
+	asked := make([]question, len(srvNames))
+	for i, s := range srvNames {
+		asked[i] = question{s.prefix + name, dns.TypeSRV}
+	}
+	found, err := q.ask(asked...)
+	if err != nil {
+		return nil, err
+	}
+	any := false
+	for i, s := range srvNames {
+		any = any || len(found[i]) > 0
+		list = append(list, servers(found[i], s.transport, 1<<31-1)...)
+	}
+	if any {
+		return list, nil // or none, when the only host is "." (RFC 2782)
+	}
+	return []service{{"udp", name, sipPort, 1<<31 - 1}}, nil
+}
+
+// servers puts SRV records in the order in which they are to be tried: by
+// priority, and among equals by chance, by weight (RFC 2782).
+func servers(answer []dns.RR, transport string, ttl uint32) (list []service) {
+	var left []*dns.SRV
+	for _, rr := range answer {
+		if s, ok := rr.(*dns.SRV); ok && s.Target != "." {
+			left = append(left, s)
+		}
+	}
+	slices.SortStableFunc(left, func(a, b *dns.SRV) int { return cmp.Compare(a.Priority, b.Priority) })
+	for len(left) > 0 {
+		same := 1
+		for same < len(left) && left[same].Priority == left[0].Priority {
+			same++
+		}
+		at := byWeight(left[:same])
+		s := left[at]
+		left = slices.Delete(left, at, at+1)
+		list = append(list, service{transport, s.Target, s.Port, min(ttl, s.Hdr.Ttl)})
+	}
+	return list
+}
+
+func byWeight(same []*dns.SRV) int {
+	sum := 0
+	for _, s := range same {
+		sum += int(s.Weight)
+	}
+	point := rand.IntN(sum + 1)
+	for i, s := range same {
+		if point -= int(s.Weight); point <= 0 {
+			return i
+		}
+	}
+	return 0
+}
+
+// contacts looks the host's addresses up.
+func (q *query) contacts(s service) (list []Contact, err error) {
+	answers, err := q.all(s.host, dns.TypeAAAA, dns.TypeA)
+	if err != nil {
+		return nil, err
+	}
+	for _, rr := range slices.Concat(answers...) {
+		var a netip.Addr
+		switch rr := rr.(type) {
+		case *dns.A:
+			a, _ = netip.AddrFromSlice(rr.A.To4())
+		case *dns.AAAA:
+			a, _ = netip.AddrFromSlice(rr.AAAA)
+		}
+		if a.IsValid() {
+			ttl := time.Duration(min(s.ttl, rr.Header().Ttl)) * time.Second
+			list = append(list, Contact{Transport: s.transport, Host: s.host, Addr: netip.AddrPortFrom(a, s.port), TTL: ttl})
+		}
+	}
+	return list, nil
+}
+
+type question struct {
+	name  string
+	qtype uint16
+}
+
+// all asks for types of one name at the same time.
+func (q *query) all(name string, types ...uint16) ([][]dns.RR, error) {
+	questions := make([]question, len(types))
+	for i, t := range types {
+		questions[i] = question{name, t}
+	}
+	return q.ask(questions...)
+}
+
+// ask gives the answer section of each question; empty when the name does not
+// exist. It asks each once.
+func (q *query) ask(questions ...question) ([][]dns.RR, error) {
+	answers, faults := make([][]dns.RR, len(questions)), make([]error, len(questions))
+	var wg sync.WaitGroup
+	for i, x := range questions {
+		if known, ok := q.known[x]; ok {
+			answers[i] = known
+			continue
+		}
+		wg.Go(func() { answers[i], faults[i] = q.one(x) })
+	}
+	wg.Wait()
+	for i, x := range questions {
+		if faults[i] != nil {
+			return nil, fmt.Errorf("look up %s %s: %w", x.name, dns.TypeToString[x.qtype], faults[i])
+		}
+		q.known[x] = answers[i]
+	}
+	return answers, nil
+}
+
+func (q *query) one(x question) ([]dns.RR, error) {
+	m := new(dns.Msg).SetQuestion(x.name, x.qtype)
+	m.SetEdns0(udpSize, false)
+	reply, server, err := exchange(q.ctx, q.servers, m, how{})
+	switch {
+	case err != nil:
+		return nil, err
+	case reply.Rcode == dns.RcodeSuccess || reply.Rcode == dns.RcodeNameError:
+		return reply.Answer, nil
+	}
+	return nil, &ServerError{Server: server, Rcode: reply.Rcode, Text: edeText(reply)}
+}

@@ -1,0 +1,93 @@
+package phone
+
+import (
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+// fakeServer answers on UDP and TCP from lines of a master file. What it is asked it keeps.
+type fakeServer struct {
+	addr    string
+	mu      sync.Mutex
+	records []dns.RR
+	asked   []*dns.Msg
+	change  func(w dns.ResponseWriter, req, reply *dns.Msg) bool // false: no answer
+}
+
+func newServer(t *testing.T, lines string) *fakeServer {
+	t.Helper()
+	s := &fakeServer{}
+	zp := dns.NewZoneParser(strings.NewReader(lines), "phones.example.", "")
+	zp.SetDefaultTTL(60)
+	for rr, ok := zp.Next(); ok; rr, ok = zp.Next() {
+		s.records = append(s.records, rr)
+	}
+	if err := zp.Err(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.addr = l.Addr().String()
+	p, err := net.ListenPacket("udp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accept := func(dns.Header) dns.MsgAcceptAction { return dns.MsgAccept }
+	keys := map[string]string{"5551234.phones.example.": secret}
+	for _, x := range []*dns.Server{{Listener: l}, {PacketConn: p}} {
+		x.Handler, x.MsgAcceptFunc, x.TsigSecret = s, accept, keys
+		ready := make(chan struct{})
+		x.NotifyStartedFunc = func() { close(ready) }
+		go x.ActivateAndServe()
+		<-ready
+		t.Cleanup(func() { x.Shutdown() })
+	}
+	return s
+}
+
+func (s *fakeServer) ServeDNS(w dns.ResponseWriter, req *dns.Msg) {
+	s.mu.Lock()
+	s.asked = append(s.asked, req)
+	change := s.change
+	s.mu.Unlock()
+	reply := new(dns.Msg).SetReply(req)
+	if req.Opcode == dns.OpcodeQuery {
+		exists := false
+		for _, rr := range s.records {
+			if strings.EqualFold(rr.Header().Name, req.Question[0].Name) {
+				exists = true
+				if rr.Header().Rrtype == req.Question[0].Qtype {
+					reply.Answer = append(reply.Answer, rr)
+				}
+			}
+		}
+		if !exists {
+			reply.Rcode = dns.RcodeNameError
+		}
+	}
+	if change != nil && !change(w, req, reply) {
+		return
+	}
+	if t := req.IsTsig(); t != nil && w.TsigStatus() == nil && reply.IsTsig() == nil {
+		reply.SetTsig(t.Hdr.Name, t.Algorithm, fudge, int64(t.TimeSigned))
+	}
+	w.WriteMsg(reply)
+}
+
+func (s *fakeServer) answers(change func(w dns.ResponseWriter, req, reply *dns.Msg) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.change = change
+}
+
+func (s *fakeServer) last() *dns.Msg {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked[len(s.asked)-1]
+}

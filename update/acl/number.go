@@ -1,0 +1,132 @@
+package acl
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"dialtone/zone/rr"
+)
+
+// MaxDigits is the most that a terminal number has (ITU-T E.164, section 6).
+const MaxDigits = 15
+
+// phoneTypes are what a phone may have at its number and below it: addresses,
+// and what leads a caller to them. ANY is the deletion of all of a name.
+var phoneTypes = []uint16{
+	dns.TypeA, dns.TypeAAAA, dns.TypeSRV, dns.TypeNAPTR, dns.TypeTXT, dns.TypeHTTPS, dns.TypeSVCB, dns.TypeANY,
+}
+
+// numbers are the terminal numbers of one entry of Rule.Numbers: those with
+// the digits of low to high, or those that begin with low.
+type numbers struct {
+	low, high string // as many digits each
+	prefix    bool
+}
+
+// parseNumbers reads "5551234", "2000-2999" or "4420*".
+func parseNumbers(text string) (n numbers, err error) {
+	bad := func(why string) (numbers, error) {
+		return numbers{}, fmt.Errorf("%q %s: write a number as 5551234, a range as 2000-2999, or the first digits as 4420*", text, why)
+	}
+	low, high, isRange := strings.Cut(text, "-")
+	low, n.prefix = strings.CutSuffix(low, "*")
+	switch n.low, n.high = low, low; {
+	case isRange && n.prefix:
+		return bad("is a range and has a *")
+	case isRange:
+		n.high = high
+	case n.prefix && low == "":
+		return n, nil // "*": all numbers
+	}
+	switch {
+	case !isNumber(n.low) || !isNumber(n.high):
+		return bad(fmt.Sprintf("is not of 1 to %d digits", MaxDigits))
+	case len(n.low) != len(n.high):
+		return bad("goes from fewer digits to more, and numbers of different length are different numbers")
+	case n.low > n.high:
+		return bad("begins behind its end")
+	}
+	return n, nil
+}
+
+func (n numbers) has(number string) bool {
+	if n.prefix {
+		return strings.HasPrefix(number, n.low)
+	}
+	return len(number) == len(n.low) && n.low <= number && number <= n.high
+}
+
+func isNumber(label string) bool {
+	if label == "" || len(label) > MaxDigits {
+		return false
+	}
+	for i := range len(label) {
+		if label[i] < '0' || label[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// numberOf gives the terminal number that owner is, or is below: the label next
+// to the apex.
+func numberOf(owner, apex rr.Name) (number string, ok bool) {
+	if len(owner) <= len(apex) || !owner.IsBelowOrEqual(apex) {
+		return "", false
+	}
+	own := owner[:len(owner)-len(apex)]
+	for int(own[0])+1 < len(own) {
+		own = own[int(own[0])+1:]
+	}
+	number = string(own[1:])
+	return number, isNumber(number)
+}
+
+// hasNumber tells whether the rule's numbers include that of owner.
+func (r *compiled) hasNumber(owner rr.Name) bool {
+	number, ok := numberOf(owner, r.apex)
+	if !ok {
+		return false
+	}
+	for _, n := range r.numbers {
+		if n.has(number) {
+			return true
+		}
+	}
+	return false
+}
+
+// isOwnNumber tells whether key is that of a number, which bears its name, and
+// owner is that name or below it.
+func (r *compiled) isOwnNumber(owner, key rr.Name) bool {
+	number, ok := numberOf(key, r.apex)
+	return ok && len(key) == 1+len(number)+len(r.apex) && owner.IsBelowOrEqual(key)
+}
+
+func (c *compiled) compileNumbers() (problems []string) {
+	if c.SelfNumber {
+		if !c.keyed {
+			problems = append(problems, `self_number needs a key in the same rule: name one, or "*" for any`)
+		}
+		if c.Owner != OwnerAny {
+			problems = append(problems, "self_number says which names may be changed: it does not go with update_owner")
+		}
+		if len(c.Types) == 0 {
+			c.Types = phoneTypes
+		}
+	}
+	for _, text := range c.Numbers {
+		n, err := parseNumbers(text)
+		if err != nil {
+			problems = append(problems, "numbers: "+err.Error())
+			continue
+		}
+		c.numbers = append(c.numbers, n)
+	}
+	if c.MaxRecords < 0 {
+		problems = append(problems, fmt.Sprintf("max_records is %d, less than 0", c.MaxRecords))
+	}
+	return problems
+}
