@@ -42,6 +42,11 @@ func (c *checker) rule(path string, apex rr.Name, r rawRule) Rule {
 	if r.SelfNumber && len(r.Key) == 0 {
 		c.fault(path+".self_number", "it compares owners with the number of the key that signed, but the rule has no key: add key: \"*\" or a key's name")
 	}
+	for i, k := range rule.Keys {
+		if r.SelfNumber && k != "" && apex != "" && !isNumberOf(k, apex) {
+			c.fault(c.item(path+".key", i), "self_number is for keys that bear the name of a number, as 5551234.%s, and %s does not", apex, k)
+		}
+	}
 	for i, text := range r.Type {
 		rule.Types = append(rule.Types, c.dnsType(c.item(path+".update_type", i), text))
 	}

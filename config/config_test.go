@@ -175,6 +175,7 @@ func TestFaults(t *testing.T) {
 		{"notify port", `"127.0.0.1:5301"`, "127.0.0.1", "f:18: zones[0].notify[0]: 127.0.0.1 has no port: write 127.0.0.1:53"},
 		{"notify twice", `"127.0.0.1:5301"`, `"127.0.0.1:5302"`, "f:18: zones[0].notify[1].address: 127.0.0.1:5302 is listed twice: remove one"},
 		{"self_number without key", `{key: "*", action: [update], update_owner: key, update_owner_match: sub-or-equal`, "{action: [update], self_number: true", "f:7: keys[2]: no acl rule and no notify can use the key 5551234.phones.example.: name it in one, or remove it|f:14: zones[0].acl[1].self_number: it compares owners with the number of the key that signed, but the rule has no key: add key: \"*\" or a key's name"},
+		{"self_number with another key", "{key: admin.key., action: [update, transfer]}", "{key: admin.key., action: [update, transfer], self_number: true}", "f:13: zones[0].acl[0].key: self_number is for keys that bear the name of a number, as 5551234.phones.example., and admin.key. does not"},
 		{"no records", "deny: true", "action: update, max_records: 0", `f:17: zones[0].acl[4].max_records: "0" is not a number from 1 to 65535`},
 		{"numbers without update", "action: [transfer]", `action: [transfer], numbers: "20*"`, "f:16: zones[0].acl[3].action: the rule has settings for updates, but update is not among its actions: add it, or remove them"},
 		{"numbers without quotes", "deny: true", "action: update, numbers: [5551234]", `f:17: zones[0].acl[4].numbers[0]: YAML does not take "5551234" for a text: put it in quotes`},

@@ -106,6 +106,7 @@ func (c *checker) values(root *yaml.Node) *raw {
 			return nil
 		}
 	}
+	known[envPrefix+"_ZONE"] = true // for the phone's commands
 	c.strayVariables(known)
 	file := make(map[string]any)
 	var r raw

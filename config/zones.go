@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"dialtone/zone/rr"
 )
@@ -121,6 +122,19 @@ func (r *Rule) uses(key, apex rr.Name) bool {
 	if !r.AnyKey {
 		return false
 	}
-	onlyOwn := (r.Owner == "key" || r.SelfNumber) && !r.Deny && len(r.Actions) == 1 && r.Actions[0] == "update"
+	if r.SelfNumber {
+		return isNumberOf(key, apex)
+	}
+	onlyOwn := r.Owner == "key" && !r.Deny && len(r.Actions) == 1 && r.Actions[0] == "update"
 	return !onlyOwn || key.IsBelowOrEqual(apex) || apex.IsBelowOrEqual(key)
+}
+
+// isNumberOf tells whether name is that of a terminal number in the zone: 1 to 15
+// digits directly below its apex.
+func isNumberOf(name, apex rr.Name) bool {
+	own := len(name) - len(apex)
+	if own < 2 || own > 16 || !name.IsBelowOrEqual(apex) || int(name[0]) != own-1 {
+		return false
+	}
+	return strings.Trim(string(name[1:own]), "0123456789") == ""
 }

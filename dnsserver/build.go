@@ -37,7 +37,7 @@ func (s *Server) build(ctx context.Context) error {
 			if len(faults) > 0 {
 				continue // to tell the faults of all zones
 			}
-			loaded := zone.NewLoaded(o.Apex, content.Names())
+			loaded := zone.NewLoaded(o.Apex, content.Sets())
 			if !yield(store.Content{Apex: o.Apex, Serial: serial, Sets: also(loaded, s.sorted(ctx, o.Apex, content))}, nil) {
 				return
 			}

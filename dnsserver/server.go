@@ -30,6 +30,7 @@ type Server struct {
 	byApex map[rr.Name]*servedZone  // by the apex in lower case; not changed after the start
 	built  map[rr.Name]*zone.Loaded // by this start, from the zone's file; likewise
 
+	sources        sources
 	responder      *answer.Responder
 	transferServer *transfer.Server
 	yielder        yielder
@@ -62,6 +63,7 @@ type Server struct {
 func Start(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{opts: o.withDefaults(), zones: zone.NewZones(), byApex: map[rr.Name]*servedZone{}, built: map[rr.Name]*zone.Loaded{}}
 	s.log = s.opts.Logger
+	s.sources.init(s.opts.Now())
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.open(ctx); err != nil {
 		s.release()

@@ -40,6 +40,12 @@ func (s *Server) submit(t *task, u *pendingUpdate) error {
 		s.Counters.UpdateDenied.Add(1)
 		return err
 	}
+	if m.TookSource && t.sign != nil {
+		if err := s.sources.check(t.sign, t.from.addr.Addr().Unmap(), t.now); err != nil {
+			s.Counters.UpdateDenied.Add(1)
+			return err
+		}
+	}
 	if t.from.conn != nil {
 		t.from.conn.inFlight.Add(1)
 	}

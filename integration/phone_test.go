@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"dialtone/integration/peertest"
 )
@@ -93,4 +94,31 @@ func TestPhoneRegistersAndIsFound(t *testing.T) {
 	run(2, "", "none.key", "register", "5551234", "-s", v4, "-k", "none.key")
 	run(2, "", "neither an address", "register", "5551234", "-s", v4, "-a", "192.0.2")
 	run(4, "", "no server answers", "lookup", "5551234", "-s", "127.0.0.1:"+strconv.Itoa(peertest.Port(t)), "--timeout", "10s")
+}
+
+// TestInitServes begins as an operator does: with what dialtone init writes.
+func TestInitServes(t *testing.T) {
+	dir, port := t.TempDir(), peertest.Port(t)
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	made := peertest.Run(t, dir, "", peertest.Binary(t), "init", "d", "--zone", "phones.example", "--ns", "ns1=127.0.0.1", "--listen", addr)
+	if made.Code != 0 || made.Stderr != "" {
+		t.Fatalf("init: exit code %d\n%s%s", made.Code, made.Stdout, made.Stderr)
+	}
+	server := peertest.Start(t, "dialtone", dir, peertest.Binary(t), "serve", "--config", "d/dialtone.yaml")
+	peertest.Eventually(t, time.Minute, "the server answers", func() error {
+		_, err := peertest.Serial(addr, "phones.example.")
+		return err
+	})
+	for _, args := range [][]string{
+		{"register", "5551234", "-s", addr, "-k", "d/admin.key", "-a", "192.0.2.7"},
+		{"lookup", "5551234", "-s", addr},
+	} {
+		r := peertest.Run(t, dir, "", append([]string{peertest.Binary(t)}, args...)...)
+		if r.Code != 0 || !strings.Contains(r.Stdout, "192.0.2.7") {
+			t.Errorf("%q: exit code %d\n%s%s", args, r.Code, r.Stdout, r.Stderr)
+		}
+	}
+	if code := server.Stop(t); code != 0 {
+		t.Errorf("the server ends with %d\n%s", code, server.Log())
+	}
 }

@@ -5,14 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/miekg/dns"
 )
 
 // ErrUnreachable says that no server gave an answer.
 var ErrUnreachable = errors.New("no server answers")
+
+// An InputError is a mistake in what the caller gave.
+type InputError struct{ Text string }
+
+func (e *InputError) Error() string { return e.Text }
+
+func mistake(format string, args ...any) error { return &InputError{fmt.Sprintf(format, args...)} }
 
 // A ServerError is an answer that is a refusal or a fault.
 type ServerError struct {
@@ -42,95 +51,141 @@ func (e *ServerError) Error() string {
 	return fmt.Sprintf("server %s: %s", e.Server, why)
 }
 
-const (
-	firstWait = time.Second // for the first answer over UDP; doubled at each try
-	udpTries  = 3
-	tcpWait   = 5 * time.Second
-	udpSize   = 1232 // what passes any path without fragments
-)
+// Temporary tells that the server could not do it now, and did not refuse it.
+func (e *ServerError) Temporary() bool { return e.Rcode == dns.RcodeServerFailure }
 
-// how a message is sent.
-type how struct {
-	key *Key // signs it, anew for each server; nil: it is not signed
-	tcp bool // not by UDP
+// attempts are made with each server in turn before the next of them is: most
+// messages that are lost are lost once, and a server that is gone must not take
+// the time of the others.
+var attempts = []struct {
+	proto string
+	wait  time.Duration
+}{{"udp", time.Second}, {"udp", 2 * time.Second}, {"tcp", 4 * time.Second}}
+
+const udpSize = 1232 // what passes any path without fragments
+
+// exchange is one message on its way to one of several servers.
+type exchange struct {
+	servers []string
+	message func(server string) (*dns.Msg, error) // may depend on the way to the server
+	key     *Key                                  // signs each message anew; nil: it is not signed
+	tcp     bool                                  // not by UDP
 }
 
-// exchange sends a message to servers in turn until one answers: by UDP, a few
-// times, then by TCP, which also gets what does not fit.
-func exchange(ctx context.Context, servers []string, m *dns.Msg, h how) (reply *dns.Msg, server string, err error) {
-	var faults []string
-	for _, server := range servers {
-		reply, err := exchangeWith(ctx, server, m, h)
-		if err == nil {
-			return reply, server, nil
+// do sends until a server answers. One that fails is left for the next; what
+// the last of them said is the error when none does better.
+func (x *exchange) do(ctx context.Context) (reply *dns.Msg, server string, err error) {
+	faults := map[string]error{}
+	for _, a := range attempts {
+		if x.tcp && a.proto != "tcp" {
+			continue
 		}
-		if ctx.Err() != nil {
-			return nil, server, context.Cause(ctx)
+		for _, server := range x.servers {
+			var said *ServerError
+			if errors.As(faults[server], &said) {
+				continue // it has answered, that it cannot
+			}
+			reply, err := x.once(ctx, a.proto, server, a.wait)
+			if err == nil {
+				return reply, server, nil
+			}
+			if ctx.Err() != nil {
+				return nil, server, context.Cause(ctx)
+			}
+			if errors.As(err, &said) && !x.mayGoOn(said, reply) {
+				return nil, server, err
+			}
+			faults[server] = err
 		}
-		var wrong *ServerError
-		if errors.As(err, &wrong) {
-			return nil, server, err
-		}
-		faults = append(faults, fmt.Sprintf("%s: %v", server, err))
 	}
-	return nil, "", fmt.Errorf("%w (%s)", ErrUnreachable, strings.Join(faults, "; "))
+	var words []string
+	for _, server := range x.servers {
+		var said *ServerError
+		if errors.As(faults[server], &said) {
+			return nil, server, said
+		}
+		words = append(words, fmt.Sprintf("%s: %v", server, faults[server]))
+	}
+	return nil, "", fmt.Errorf("%w (%s)", ErrUnreachable, strings.Join(words, "; "))
 }
 
-func exchangeWith(ctx context.Context, server string, m *dns.Msg, h how) (*dns.Msg, error) {
+// mayGoOn tells whether another server may do what this one did not: where it
+// failed, does not know how, or, for a query, does not answer us (RFC 2136,
+// section 4 has the same of updates).
+func (x *exchange) mayGoOn(e *ServerError, reply *dns.Msg) bool {
+	switch e.Rcode {
+	case dns.RcodeServerFailure, dns.RcodeNotImplemented:
+		return true
+	case dns.RcodeRefused:
+		return reply != nil && reply.Opcode == dns.OpcodeQuery
+	}
+	return false
+}
+
+// once sends the message once, and by TCP as well what UDP cannot settle: a
+// reply that does not fit, and one that is not signed though it should be. That
+// may be anybody's (RFC 8945, section 5.4).
+func (x *exchange) once(ctx context.Context, proto, server string, wait time.Duration) (*dns.Msg, error) {
+	m, err := x.message(server)
+	if err != nil {
+		return nil, err
+	}
+	reply, signed, err := x.send(ctx, proto, server, m, wait)
+	if proto == "udp" && (err == nil && reply.Truncated || reply != nil && x.key != nil && !signed) {
+		reply, signed, err = x.send(ctx, "tcp", server, m, attempts[len(attempts)-1].wait)
+	}
+	if err != nil {
+		return reply, err
+	}
+	fault := &ServerError{Server: server, Rcode: reply.Rcode, Text: edeText(reply)}
+	if t := reply.IsTsig(); t != nil {
+		fault.TSIG = int(t.Error)
+	}
+	if x.key != nil && !signed && fault.TSIG == 0 {
+		if reply.Rcode == dns.RcodeSuccess {
+			return nil, errors.New("its answer is not signed")
+		}
+		fault.Text = strings.TrimPrefix(fault.Text+"; its answer is not signed", "; ")
+	}
+	switch {
+	case fault.TSIG != 0:
+	case reply.Rcode == dns.RcodeSuccess:
+		return reply, nil
+	case reply.Rcode == dns.RcodeNameError && reply.Opcode == dns.OpcodeQuery:
+		return reply, nil
+	}
+	return reply, fault
+}
+
+// send gives a reply to this message, and whether its signature was verified.
+func (x *exchange) send(ctx context.Context, proto, server string, m *dns.Msg, wait time.Duration) (reply *dns.Msg, signed bool, err error) {
+	c := &dns.Client{Net: proto, UDPSize: udpSize, Timeout: wait}
 	m.Id = dns.Id()
-	wait := firstWait
-	for i := 0; i < udpTries && !h.tcp; i++ {
-		reply, err := once(ctx, "udp", server, m, h.key, wait)
-		switch {
-		case err == nil && !reply.Truncated:
-			return reply, nil
-		case err == nil:
-			return once(ctx, "tcp", server, m, h.key, tcpWait)
-		case ctx.Err() != nil:
-			return nil, err
-		}
-		var wrong *ServerError
-		if errors.As(err, &wrong) {
-			return nil, err
-		}
-		var slow net.Error
-		if !errors.As(err, &slow) || !slow.Timeout() {
-			break // nobody listens there: no use in waiting
-		}
-		wait *= 2
-	}
-	return once(ctx, "tcp", server, m, h.key, tcpWait)
-}
-
-// once sends the message once. A signature that the server did not take is
-// a *ServerError.
-func once(ctx context.Context, proto, server string, m *dns.Msg, key *Key, wait time.Duration) (*dns.Msg, error) {
-	c := &dns.Client{Net: proto, UDPSize: udpSize}
-	m = m.Copy()
-	if key != nil {
-		c.TsigSecret = map[string]string{key.Name: key.secret}
-		m.SetTsig(key.Name, key.Algorithm, fudge, time.Now().Unix())
+	if x.key != nil {
+		m = m.Copy()
+		c.TsigSecret = map[string]string{x.key.Name: x.key.secret}
+		m.SetTsig(x.key.Name, x.key.Algorithm, fudge, time.Now().Unix())
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	reply, _, err := c.ExchangeContext(ctx, m, server)
-	if reply == nil {
-		if err == nil {
-			err = errors.New("no answer")
-		}
-		return nil, err
-	}
-	if t := reply.IsTsig(); t != nil && t.Error != dns.RcodeSuccess && reply.Id == m.Id {
-		return nil, &ServerError{Server: server, Rcode: reply.Rcode, TSIG: int(t.Error), Text: edeText(reply)}
-	}
+	reply, _, err = c.ExchangeContext(ctx, m, server)
 	switch {
-	case err != nil:
-	case key != nil && reply.IsTsig() == nil:
-		err = errors.New("its answer is not signed")
-	case !reply.Response || reply.Opcode != m.Opcode || len(reply.Question) > 0 && !sameQuestion(reply.Question[0], m.Question[0]):
-		err = errors.New("its answer is to another question")
+	case reply == nil && err == nil:
+		return nil, false, errors.New("no answer")
+	case reply == nil:
+		return nil, false, err
+	case reply.Id != m.Id || !reply.Response || reply.Opcode != m.Opcode ||
+		len(reply.Question) > 0 && !sameQuestion(reply.Question[0], m.Question[0]):
+		return nil, false, errors.New("its answer is to another question")
 	}
-	return reply, err
+	if t := reply.IsTsig(); t != nil && x.key != nil {
+		// An error of the signature may come without one.
+		if err != nil && t.Error == dns.RcodeSuccess {
+			return nil, false, err
+		}
+		return reply, err == nil, nil
+	}
+	return reply, false, err
 }
 
 func sameQuestion(a, b dns.Question) bool {
@@ -156,7 +211,7 @@ func edeText(m *dns.Msg) string {
 // printable keeps a server from writing to the terminal what is no text.
 func printable(text string) string {
 	return strings.Map(func(c rune) rune {
-		if c < ' ' || c == 0x7f || c == '\u009b' {
+		if !unicode.IsPrint(c) {
 			return '?'
 		}
 		return c
@@ -182,24 +237,36 @@ func systemServers(file string) ([]string, error) {
 // resolvConf is where a system keeps the addresses of its name servers.
 const resolvConf = "/etc/resolv.conf"
 
-// withPort adds the port of DNS to a server's address that has none.
-func withPort(server string) (string, error) {
-	if host, port, err := net.SplitHostPort(server); err == nil && port != "" && host != "" {
-		return server, nil
-	}
-	host := strings.Trim(server, "[]")
-	if host == "" || strings.ContainsAny(host, "[] \t") {
-		return "", fmt.Errorf("server %q is no address: write it as 192.0.2.53, 192.0.2.53:5300 or [2001:db8::53]:53", server)
-	}
-	return net.JoinHostPort(host, "53"), nil
-}
-
-func withPorts(servers []string) (out []string, err error) {
+// withPorts gives servers as addresses with ports. Names are looked up, so that
+// all attempts go to the same address.
+func withPorts(ctx context.Context, servers []string) (out []string, err error) {
 	for _, s := range servers {
-		if s, err = withPort(s); err != nil {
-			return nil, err
+		host, port, err := net.SplitHostPort(s)
+		if err != nil {
+			host, port = strings.Trim(s, "[]"), "53"
 		}
-		out = append(out, s)
+		if host == "" || port == "" || strings.ContainsAny(host, "[] \t/") {
+			return nil, mistake("server %q is no address: write it as 192.0.2.53, 192.0.2.53:5300 or [2001:db8::53]:53", s)
+		}
+		if _, err := netip.ParseAddr(host); err == nil {
+			out = append(out, net.JoinHostPort(host, port))
+			continue
+		}
+		addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		if err != nil {
+			return nil, fmt.Errorf("%w: server %s: %w", ErrUnreachable, s, err)
+		}
+		for _, a := range addrs {
+			out = append(out, net.JoinHostPort(a.Unmap().String(), port))
+		}
 	}
 	return out, nil
+}
+
+// checkZone gives the zone's name with a final dot.
+func checkZone(zone string) (string, error) {
+	if _, ok := dns.IsDomainName(zone); !ok || zone == "" {
+		return "", mistake("%q is no name of a zone: write it as phones.example", zone)
+	}
+	return dns.Fqdn(zone), nil
 }

@@ -19,10 +19,10 @@ type Key struct {
 }
 
 // String names the key.
-func (k *Key) String() string { return strings.TrimSuffix(k.Algorithm, ".") + ":" + k.Name }
+func (k Key) String() string { return strings.TrimSuffix(k.Algorithm, ".") + ":" + k.Name }
 
 // GoString keeps the secret out of %#v.
-func (k *Key) GoString() string { return k.String() }
+func (k Key) GoString() string { return k.String() }
 
 // algorithms that a key can have (RFC 8945, section 6).
 var algorithms = []string{dns.HmacSHA1, dns.HmacSHA224, dns.HmacSHA256, dns.HmacSHA384, dns.HmacSHA512}
@@ -62,7 +62,7 @@ var (
 	errNoKeyThere = errors.New("there is no key in it: it wants what tsig-keygen prints, or one line ALGORITHM:NAME:SECRET")
 )
 
-// ReadKey reads the key file that nsupdate -k takes, or a file with one line
+// ReadKey reads what tsig-keygen prints and nsupdate -k takes, or a file with one line
 // ALGORITHM:NAME:SECRET, as nsupdate -y and knsupdate take it.
 func ReadKey(file string) (*Key, error) {
 	info, err := os.Stat(file)

@@ -49,6 +49,14 @@ func ParseNumber(text string) (Number, error) {
 	return Number(digits), nil
 }
 
+// check finds what ParseNumber did not make.
+func (n Number) check() error {
+	if same, err := ParseNumber(string(n)); err != nil || same != n {
+		return mistake("%q is not a number of 1 to %d digits", string(n), MaxDigits)
+	}
+	return nil
+}
+
 // Name is the domain name of the number in a zone, with a final dot.
 func (n Number) Name(zone string) string {
 	if zone = dns.Fqdn(zone); zone != "." {

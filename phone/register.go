@@ -23,6 +23,8 @@ type Registration struct {
 	Source    bool         // the address from which the server sees the request come, as behind NAT; instead of Addresses, by TCP
 	TTL       uint32       // (60) seconds that resolvers keep the addresses
 	SIPPort   uint16       // where SIP is spoken by UDP; 0: nothing is said of it, and callers take 5060
+
+	withdraw bool
 }
 
 // Registered is a registration that the server has taken.
@@ -37,89 +39,106 @@ type Registered struct {
 const usualTTL = 60
 
 // Register makes the number lead to the addresses, and to no others: addresses
-// and SRV record are replaced by one update, which is done as a whole or not at
-// all. What else the number has stays.
+// and the SRV record of SIP over UDP are replaced by one update, which is done
+// as a whole or not at all, and is refused where the number is an alias. What
+// else the number has stays. The key, or this machine, must be allowed to change
+// A, AAAA at the number's name and SRV below it.
 //
-// Errors are ErrUnreachable, a *ServerError, or tell of a mistake in r. After
+// Errors are an *InputError, ErrUnreachable or a *ServerError, wrapped. After
 // ErrUnreachable the update may have been done: doing it again is harmless.
 func Register(ctx context.Context, r Registration) (*Registered, error) {
-	servers, err := r.find(ctx)
-	if err != nil {
-		return nil, err
+	if r.Source && len(r.Addresses) > 0 {
+		return nil, mistake("the server sees one address: others cannot be registered with it")
 	}
-	switch {
-	case r.Source && len(r.Addresses) > 0:
-		return nil, errors.New("the server sees one address: others cannot be registered with it")
-	case len(r.Addresses) == 0:
-		a, err := localAddr(servers)
-		if err != nil {
-			return nil, err
-		}
-		if r.Source && a.Is4() {
-			a = netip.IPv4Unspecified()
-		} else if r.Source {
-			a = netip.IPv6Unspecified()
-		}
-		r.Addresses = []netip.Addr{a}
+	done, err := r.send(ctx)
+	if err != nil || !r.Source {
+		return done, err
 	}
-	m, err := r.message()
-	if err != nil {
-		return nil, err
-	}
-	done, err := r.send(ctx, servers, m)
-	if err == nil && r.Source {
-		err = done.see(ctx)
-	}
-	return done, err
-}
-
-// see asks the server which address it has seen.
-func (d *Registered) see(ctx context.Context) error {
-	q := &query{ctx, []string{d.Server}, map[question][]dns.RR{}}
-	list, err := q.contacts(service{host: d.Name})
-	if err != nil {
-		return fmt.Errorf("it is registered, but: %w", err)
-	}
-	d.Addresses = nil
+	// Which address the server has seen only it knows.
+	q := newQuery(ctx, []string{done.Server})
+	list, err := q.contacts(service{host: done.Name})
+	done.Addresses = nil
 	for _, c := range list {
-		d.Addresses = append(d.Addresses, c.Addr.Addr())
+		done.Addresses = append(done.Addresses, c.Addr.Addr())
 	}
-	return nil
+	if err != nil {
+		done.Note = strings.TrimPrefix(done.Note+"; it is registered, but at which address the server did not tell: "+err.Error(), "; ")
+	}
+	return done, nil
 }
 
 // Withdraw takes away what Register put.
 func Withdraw(ctx context.Context, r Registration) (*Registered, error) {
+	r.Addresses, r.SIPPort, r.Source, r.withdraw = nil, 0, false, true
+	return r.send(ctx)
+}
+
+func (r *Registration) send(ctx context.Context) (*Registered, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
 	servers, err := r.find(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r.Addresses, r.SIPPort, r.Source = nil, 0, false
-	m, err := r.message()
-	if err != nil {
+	sent := map[string][]netip.Addr{}
+	reply, server, err := (&exchange{servers: servers, key: r.Key, tcp: r.Source, message: func(server string) (*dns.Msg, error) {
+		addrs, err := r.addresses(server)
+		sent[server] = addrs
+		return r.message(addrs), err
+	}}).do(ctx)
+	var said *ServerError
+	switch {
+	case errors.As(err, &said) && said.Rcode == dns.RcodeYXRrset && said.Text == "":
+		said.Text = "the number is an alias there (CNAME)"
+		return nil, err
+	case err != nil:
 		return nil, err
 	}
-	return r.send(ctx, servers, m)
+	return &Registered{Name: r.Number.Name(r.Zone), Addresses: sent[server], Server: server, Note: edeText(reply)}, nil
 }
 
-func (r *Registration) send(ctx context.Context, servers []string, m *dns.Msg) (*Registered, error) {
-	reply, server, err := exchange(ctx, servers, m, how{key: r.Key, tcp: r.Source})
-	if err != nil {
+// check finds what no server would take.
+func (r *Registration) check() error {
+	if _, err := checkZone(r.Zone); err != nil {
+		return err
+	}
+	if err := r.Number.check(); err != nil {
+		return err
+	}
+	if r.TTL > 1<<31-1 { // RFC 2181, section 8
+		return mistake("TTL %d is more than %d", r.TTL, 1<<31-1)
+	}
+	for _, a := range r.Addresses {
+		if !a.IsValid() || a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalUnicast() {
+			return mistake("address %s is not one that others can reach", a)
+		}
+	}
+	return nil
+}
+
+// addresses are those that a server is told. Without any it is the one that is
+// used towards that server, or, for Source, one that means it.
+func (r *Registration) addresses(server string) ([]netip.Addr, error) {
+	if r.withdraw || len(r.Addresses) > 0 {
+		return r.Addresses, nil
+	}
+	a, err := localAddr(server)
+	switch {
+	case err != nil:
 		return nil, err
+	case r.Source && a.Is4():
+		a = netip.IPv4Unspecified()
+	case r.Source:
+		a = netip.IPv6Unspecified()
+	case a.IsLinkLocalUnicast():
+		return nil, fmt.Errorf("from here it is reached at %s, an address of the link only: say which address is meant", a)
 	}
-	if reply.Rcode != dns.RcodeSuccess {
-		return nil, &ServerError{Server: server, Rcode: reply.Rcode, Text: edeText(reply)}
-	}
-	return &Registered{Name: r.Number.Name(r.Zone), Addresses: r.Addresses, Server: server, Note: edeText(reply)}, nil
+	return []netip.Addr{a}, nil
 }
 
 // message is the update.
-func (r *Registration) message() (*dns.Msg, error) {
-	if len(r.Zone) == 0 {
-		return nil, errors.New("a zone is needed to register a number")
-	}
-	if n, err := ParseNumber(string(r.Number)); err != nil || n != r.Number {
-		return nil, fmt.Errorf("%q is not a number of 1 to %d digits", string(r.Number), MaxDigits)
-	}
+func (r *Registration) message(addrs []netip.Addr) *dns.Msg {
 	ttl := r.TTL
 	if ttl == 0 {
 		ttl = usualTTL
@@ -130,15 +149,14 @@ func (r *Registration) message() (*dns.Msg, error) {
 		return dns.RR_Header{Name: owner, Rrtype: t, Class: dns.ClassINET, Ttl: ttl}
 	}
 	m := new(dns.Msg).SetUpdate(dns.Fqdn(r.Zone))
+	// What is added beside an alias is ignored without a word (RFC 2136, section 3.4.2.2).
+	m.RRsetNotUsed([]dns.RR{&dns.CNAME{Hdr: head(name, dns.TypeCNAME)}})
 	m.RemoveRRset([]dns.RR{&dns.A{Hdr: head(name, dns.TypeA)}, &dns.AAAA{Hdr: head(name, dns.TypeAAAA)}, &dns.SRV{Hdr: head(sip, dns.TypeSRV)}})
 	var add []dns.RR
-	for _, a := range r.Addresses {
-		switch a = a.Unmap(); {
-		case !a.IsValid() || a.Zone() != "":
-			return nil, fmt.Errorf("address %q is not one that others can reach", a)
-		case a.Is4():
+	for _, a := range addrs {
+		if a = a.Unmap(); a.Is4() {
 			add = append(add, &dns.A{Hdr: head(name, dns.TypeA), A: a.AsSlice()})
-		default:
+		} else {
 			add = append(add, &dns.AAAA{Hdr: head(name, dns.TypeAAAA), AAAA: a.AsSlice()})
 		}
 	}
@@ -146,15 +164,14 @@ func (r *Registration) message() (*dns.Msg, error) {
 		add = append(add, &dns.SRV{Hdr: head(sip, dns.TypeSRV), Port: r.SIPPort, Target: name})
 	}
 	m.Insert(add)
-	m.SetEdns0(udpSize, false)
-	return m, nil
+	return m.SetEdns0(udpSize, false)
 }
 
 // find gives the servers to send to: those given, or the primary of the zone,
 // which its SOA record names (RFC 2136, section 4.3).
 func (r *Registration) find(ctx context.Context) ([]string, error) {
 	if len(r.Servers) > 0 {
-		return withPorts(r.Servers)
+		return withPorts(ctx, r.Servers)
 	}
 	q, err := (&Resolver{Zone: r.Zone}).query(ctx)
 	if err != nil {
@@ -189,20 +206,15 @@ func primaryOf(q *query, zone string) ([]string, error) {
 	return nil, fmt.Errorf("find the zone's server: there is no zone %s in the DNS: name the server", zone)
 }
 
-// localAddr is the address that this machine uses towards the first of the
-// servers that it has a way to. Nothing is sent.
-func localAddr(servers []string) (netip.Addr, error) {
-	var fault error
-	for _, s := range servers {
-		c, err := net.Dial("udp", s)
-		if err != nil {
-			fault = err
-			continue
-		}
-		a := c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap().WithZone("")
-		return a, c.Close()
+// localAddr is the address that this machine uses towards a server. Nothing is
+// sent.
+func localAddr(server string) (netip.Addr, error) {
+	c, err := net.Dial("udp", server)
+	if err != nil {
+		return netip.Addr{}, err
 	}
-	return netip.Addr{}, fmt.Errorf("this machine's address: %w", fault)
+	a := c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap().WithZone("")
+	return a, c.Close()
 }
 
 // InterfaceAddrs gives the addresses of a network interface that others can

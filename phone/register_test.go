@@ -44,7 +44,7 @@ func TestRegisterSendsOneUpdate(t *testing.T) {
 		t.Errorf("%+v", done)
 	}
 	m := s.last()
-	if m.Opcode != dns.OpcodeUpdate || m.Question[0].Name != "phones.example." || len(m.Answer) != 0 || m.IsTsig() == nil {
+	if m.Opcode != dns.OpcodeUpdate || m.Question[0].Name != "phones.example." || !slices.Equal(lines(m.Answer), []string{"5551234.phones.example. 0 NONE CNAME"}) || m.IsTsig() == nil {
 		t.Errorf("%v", m)
 	}
 	if got, want := lines(m.Ns), []string{
@@ -70,7 +70,7 @@ func TestRegisterSendsOneUpdate(t *testing.T) {
 
 func TestRegisterFindsTheServer(t *testing.T) {
 	s := newServer(t, "@ SOA ns1 hostmaster 1 1 1 1 1\nns1 A 192.0.2.53\nns1 AAAA 2001:db8::53\n")
-	q := &query{context.Background(), []string{s.addr}, map[question][]dns.RR{}}
+	q := newQuery(context.Background(), []string{s.addr})
 	servers, err := primaryOf(q, "phones.example")
 	if err != nil || !slices.Equal(servers, []string{"[2001:db8::53]:53", "192.0.2.53:53"}) {
 		t.Errorf("%v, %v", servers, err)
@@ -80,7 +80,7 @@ func TestRegisterFindsTheServer(t *testing.T) {
 		{"", "there is no zone phones.example"},
 	} {
 		s := newServer(t, c.records)
-		q := &query{context.Background(), []string{s.addr}, map[question][]dns.RR{}}
+		q := newQuery(context.Background(), []string{s.addr})
 		if _, err := primaryOf(q, "phones.example"); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v", err)
 		}
@@ -129,6 +129,21 @@ func TestRefusalsSayWhy(t *testing.T) {
 			t.Errorf("%d: %v", code, err)
 		}
 	}
+	// A refusal without a signature counts when it comes by TCP.
+	s.answers(func(w dns.ResponseWriter, req, reply *dns.Msg) bool {
+		reply.Rcode = dns.RcodeRefused
+		b, _ := reply.Pack()
+		w.Write(b)
+		return false
+	})
+	if _, err := Register(context.Background(), r); !errors.As(err, &refused) || !strings.Contains(err.Error(), "REFUSED: its answer is not signed") {
+		t.Errorf("%v", err)
+	}
+	says(dns.RcodeYXRrset, "")
+	r.Key = nil
+	if _, err := Register(context.Background(), r); err == nil || !strings.Contains(err.Error(), "is an alias there") {
+		t.Errorf("%v", err)
+	}
 	// An answer without the signature that was asked for may be anybody's.
 	s.answers(nil)
 	r.Key = testKey(t, "other.", secret)
@@ -145,12 +160,19 @@ func TestRegisterNeedsSense(t *testing.T) {
 		func(r *Registration) { r.Zone = "" },
 		func(r *Registration) { r.Servers = []string{"a b"} },
 		func(r *Registration) { r.Addresses = []netip.Addr{{}} },
+		func(r *Registration) { r.Zone = "a..b" },
+		func(r *Registration) { r.TTL = 1 << 31 },
+		func(r *Registration) { r.Source, r.Addresses = true, []netip.Addr{netip.MustParseAddr("192.0.2.1")} },
 		func(r *Registration) { r.Addresses = []netip.Addr{netip.MustParseAddr("fe80::1%lo")} },
+		func(r *Registration) { r.Addresses = []netip.Addr{netip.MustParseAddr("fe80::1")} },
+		func(r *Registration) { r.Addresses = []netip.Addr{netip.MustParseAddr("::")} },
+		func(r *Registration) { r.Addresses = []netip.Addr{netip.MustParseAddr("224.0.0.1")} },
 	} {
 		r := registration(s)
 		change(&r)
-		if done, err := Register(context.Background(), r); err == nil {
-			t.Errorf("%+v is registered as %+v", r, done)
+		var wrong *InputError
+		if done, err := Register(context.Background(), r); !errors.As(err, &wrong) {
+			t.Errorf("%+v is registered as %+v, %v", r, done, err)
 		}
 	}
 	if _, err := InterfaceAddrs("lo"); err == nil || !strings.Contains(err.Error(), "lo") {
@@ -158,5 +180,36 @@ func TestRegisterNeedsSense(t *testing.T) {
 	}
 	if _, err := InterfaceAddrs("no such"); err == nil {
 		t.Error("an interface that is none has addresses")
+	}
+}
+
+// TestFailover has servers that cannot, and one that can.
+func TestFailover(t *testing.T) {
+	broken, good := newServer(t, ""), newServer(t, directory)
+	answer := func(rcode int) {
+		broken.answers(func(_ dns.ResponseWriter, _, reply *dns.Msg) bool {
+			reply.Rcode, reply.Answer = rcode, nil
+			return true
+		})
+	}
+	servers := []string{freeAddr(t), broken.addr, good.addr}
+	for _, rcode := range []int{dns.RcodeServerFailure, dns.RcodeNotImplemented, dns.RcodeRefused} {
+		answer(rcode)
+		l, err := (&Resolver{Zone: "phones.example", Servers: servers}).Locate(context.Background(), "1")
+		if err != nil || len(l.Contacts) != 1 {
+			t.Errorf("%d: %v, %v", rcode, l, err)
+		}
+		r := registration(good)
+		r.Servers = servers
+		done, err := Register(context.Background(), r)
+		if rcode != dns.RcodeRefused && (err != nil || done.Server != good.addr) || rcode == dns.RcodeRefused && err == nil {
+			t.Errorf("%d: %+v, %v", rcode, done, err)
+		}
+	}
+	answer(dns.RcodeServerFailure)
+	var said *ServerError
+	r := registration(broken)
+	if _, err := Register(context.Background(), r); !errors.As(err, &said) || !said.Temporary() {
+		t.Errorf("%v", err)
 	}
 }

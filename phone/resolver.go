@@ -53,10 +53,10 @@ const (
 //
 // Errors are ErrNotRegistered, ErrUnreachable or a *ServerError, wrapped.
 func (r *Resolver) Locate(ctx context.Context, n Number) (*Location, error) {
-	if r.Zone == "" {
-		return nil, errors.New("a zone is needed to look a number up")
-	}
 	q, err := r.query(ctx)
+	if err == nil {
+		err = n.check()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -66,25 +66,29 @@ func (r *Resolver) Locate(ctx context.Context, n Number) (*Location, error) {
 	for _, s := range srvNames {
 		usual = append(usual, question{s.prefix + l.Name, dns.TypeSRV})
 	}
-	if _, err := q.ask(usual...); err != nil {
+	if _, err := q.ask(usual...); errors.Is(err, ErrUnreachable) || ctx.Err() != nil {
 		return nil, err
 	}
-	services, err := q.services(l.Name)
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range services {
+	services := q.services(l.Name)
+	var fault error
+	for _, s := range services[:min(len(services), maxServices)] {
 		contacts, err := q.contacts(s)
-		if err != nil {
-			return nil, err
+		if err != nil { // others may do
+			fault = err
 		}
 		l.Contacts = append(l.Contacts, contacts...)
 	}
 	if len(l.Contacts) == 0 {
+		if fault != nil {
+			return nil, fault
+		}
 		return nil, fmt.Errorf("number %s (%s): %w", n, l.Name, ErrNotRegistered)
 	}
 	return l, nil
 }
+
+// maxServices bounds what whoever is called can make a caller look up.
+const maxServices = 16
 
 // service is a host that serves a transport.
 type service struct {
@@ -99,14 +103,23 @@ type query struct {
 	ctx     context.Context
 	servers []string
 	known   map[question][]dns.RR
+	faults  map[question]error
+	answers string // the server that answered last, which is asked first
 }
 
 func (r *Resolver) query(ctx context.Context) (*query, error) {
-	servers, err := withPorts(r.Servers)
+	if _, err := checkZone(r.Zone); err != nil {
+		return nil, err
+	}
+	servers, err := withPorts(ctx, r.Servers)
 	if err == nil && len(servers) == 0 {
 		servers, err = systemServers(resolvConf)
 	}
-	return &query{ctx, servers, map[question][]dns.RR{}}, err
+	return newQuery(ctx, servers), err
+}
+
+func newQuery(ctx context.Context, servers []string) *query {
+	return &query{ctx: ctx, servers: servers, known: map[question][]dns.RR{}, faults: map[question]error{}}
 }
 
 // naptrServices are what a NAPTR record can say of SIP (RFC 3263, section 4.1).
@@ -115,12 +128,11 @@ var naptrServices = map[string]string{"SIP+D2U": "udp", "SIP+D2T": "tcp", "SIPS+
 // srvNames are where SRV records are without a NAPTR record.
 var srvNames = []struct{ prefix, transport string }{{"_sip._udp.", "udp"}, {"_sip._tcp.", "tcp"}, {"_sips._tcp.", "tls"}}
 
-// services gives what serves the name, in the order of preference.
-func (q *query) services(name string) ([]service, error) {
-	answer, err := q.all(name, dns.TypeNAPTR)
-	if err != nil {
-		return nil, err
-	}
+// services gives what serves the name, in the order of preference. A server that
+// does not tell of NAPTR or SRV records, as some do not, is taken to have none:
+// whether it can tell anything shows when it is asked for addresses.
+func (q *query) services(name string) (list []service) {
+	answer, _ := q.all(name, dns.TypeNAPTR)
 	var ways []*dns.NAPTR
 	for _, rr := range answer[0] {
 		if n, ok := rr.(*dns.NAPTR); ok && strings.EqualFold(n.Flags, "s") && naptrServices[strings.ToUpper(n.Service)] != "" {
@@ -130,34 +142,27 @@ func (q *query) services(name string) ([]service, error) {
 	slices.SortStableFunc(ways, func(a, b *dns.NAPTR) int {
 		return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.Preference, b.Preference))
 	})
-	var list []service
-	for _, n := range ways {
-		srv, err := q.all(n.Replacement, dns.TypeSRV)
-		if err != nil {
-			return nil, err
-		}
+	for _, n := range ways[:min(len(ways), maxServices)] {
+		srv, _ := q.all(n.Replacement, dns.TypeSRV)
 		list = append(list, servers(srv[0], naptrServices[strings.ToUpper(n.Service)], n.Hdr.Ttl)...)
 	}
 	if len(ways) > 0 {
-		return list, nil
+		return list
 	}
 	asked := make([]question, len(srvNames))
 	for i, s := range srvNames {
 		asked[i] = question{s.prefix + name, dns.TypeSRV}
 	}
-	found, err := q.ask(asked...)
-	if err != nil {
-		return nil, err
-	}
+	found, _ := q.ask(asked...)
 	any := false
 	for i, s := range srvNames {
-		any = any || len(found[i]) > 0
+		any = any || slices.ContainsFunc(found[i], func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeSRV })
 		list = append(list, servers(found[i], s.transport, 1<<31-1)...)
 	}
 	if any {
-		return list, nil // or none, when the only host is "." (RFC 2782)
+		return list // or none, when the only host is "." (RFC 2782)
 	}
-	return []service{{"udp", name, sipPort, 1<<31 - 1}}, nil
+	return []service{{"udp", name, sipPort, 1<<31 - 1}}
 }
 
 // servers puts SRV records in the order in which they are to be tried: by
@@ -169,7 +174,10 @@ func servers(answer []dns.RR, transport string, ttl uint32) (list []service) {
 			left = append(left, s)
 		}
 	}
-	slices.SortStableFunc(left, func(a, b *dns.SRV) int { return cmp.Compare(a.Priority, b.Priority) })
+	slices.SortStableFunc(left, func(a, b *dns.SRV) int {
+		// Those without weight first, as RFC 2782 says, or they would never be the first.
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(min(a.Weight, 1), min(b.Weight, 1)))
+	})
 	for len(left) > 0 {
 		same := 1
 		for same < len(left) && left[same].Priority == left[0].Priority {
@@ -197,13 +205,26 @@ func byWeight(same []*dns.SRV) int {
 	return 0
 }
 
-// contacts looks the host's addresses up.
+// contacts looks the host's addresses up. It gives an error when there is none
+// for a fault: some servers know of one family only.
 func (q *query) contacts(s service) (list []Contact, err error) {
 	answers, err := q.all(s.host, dns.TypeAAAA, dns.TypeA)
-	if err != nil {
-		return nil, err
+	for _, answer := range answers {
+		list = append(list, s.contacts(answer)...)
 	}
-	for _, rr := range slices.Concat(answers...) {
+	if len(list) > 0 {
+		err = nil
+	}
+	return list, err
+}
+
+// contacts makes contacts of addresses. An alias may change before they do.
+func (s service) contacts(answer []dns.RR) (list []Contact) {
+	ttl := s.ttl
+	for _, rr := range answer {
+		ttl = min(ttl, rr.Header().Ttl)
+	}
+	for _, rr := range answer {
 		var a netip.Addr
 		switch rr := rr.(type) {
 		case *dns.A:
@@ -212,11 +233,12 @@ func (q *query) contacts(s service) (list []Contact, err error) {
 			a, _ = netip.AddrFromSlice(rr.AAAA)
 		}
 		if a.IsValid() {
-			ttl := time.Duration(min(s.ttl, rr.Header().Ttl)) * time.Second
-			list = append(list, Contact{Transport: s.transport, Host: s.host, Addr: netip.AddrPortFrom(a, s.port), TTL: ttl})
+			list = append(list, Contact{
+				Transport: s.transport, Host: s.host, Addr: netip.AddrPortFrom(a, s.port), TTL: time.Duration(ttl) * time.Second,
+			})
 		}
 	}
-	return list, nil
+	return list
 }
 
 type question struct {
@@ -234,36 +256,49 @@ func (q *query) all(name string, types ...uint16) ([][]dns.RR, error) {
 }
 
 // ask gives the answer section of each question; empty when the name does not
-// exist. It asks each once.
-func (q *query) ask(questions ...question) ([][]dns.RR, error) {
-	answers, faults := make([][]dns.RR, len(questions)), make([]error, len(questions))
+// exist, and for a fault, the first of which is the error. It asks each once.
+func (q *query) ask(questions ...question) (list [][]dns.RR, err error) {
+	answers, from, faults := make([][]dns.RR, len(questions)), make([]string, len(questions)), make([]error, len(questions))
 	var wg sync.WaitGroup
 	for i, x := range questions {
 		if known, ok := q.known[x]; ok {
 			answers[i] = known
 			continue
 		}
-		wg.Go(func() { answers[i], faults[i] = q.one(x) })
+		if fault := q.faults[x]; fault != nil {
+			faults[i] = fault
+			continue
+		}
+		wg.Go(func() { answers[i], from[i], faults[i] = q.one(x) })
 	}
 	wg.Wait()
 	for i, x := range questions {
-		if faults[i] != nil {
-			return nil, fmt.Errorf("look up %s %s: %w", x.name, dns.TypeToString[x.qtype], faults[i])
+		if from[i] != "" {
+			q.answers = from[i]
 		}
-		q.known[x] = answers[i]
+		if faults[i] == nil {
+			q.known[x] = answers[i]
+			continue
+		}
+		if q.faults[x] == nil {
+			q.faults[x] = fmt.Errorf("look up %s %s: %w", x.name, dns.TypeToString[x.qtype], faults[i])
+		}
+		err = cmp.Or(err, q.faults[x])
 	}
-	return answers, nil
+	return answers, err
 }
 
-func (q *query) one(x question) ([]dns.RR, error) {
-	m := new(dns.Msg).SetQuestion(x.name, x.qtype)
-	m.SetEdns0(udpSize, false)
-	reply, server, err := exchange(q.ctx, q.servers, m, how{})
-	switch {
-	case err != nil:
-		return nil, err
-	case reply.Rcode == dns.RcodeSuccess || reply.Rcode == dns.RcodeNameError:
-		return reply.Answer, nil
+func (q *query) one(x question) (answer []dns.RR, from string, err error) {
+	servers := q.servers
+	if i := slices.Index(servers, q.answers); i > 0 {
+		servers = slices.Concat(servers[i:i+1], servers[:i], servers[i+1:])
 	}
-	return nil, &ServerError{Server: server, Rcode: reply.Rcode, Text: edeText(reply)}
+	reply, from, err := (&exchange{servers: servers, message: func(string) (*dns.Msg, error) {
+		m := new(dns.Msg).SetQuestion(x.name, x.qtype)
+		return m.SetEdns0(udpSize, false), nil
+	}}).do(q.ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	return reply.Answer, from, nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -72,7 +73,7 @@ func TestWeights(t *testing.T) {
 	}
 	first := map[uint16]int{}
 	for range 2000 {
-		list := servers([]dns.RR{srv(2, 0, 9), srv(1, 0, 1), srv(1, 1, 2), srv(1, 3, 3)}, "udp", 60)
+		list := servers([]dns.RR{srv(2, 0, 9), srv(1, 1, 2), srv(1, 3, 3), srv(1, 0, 1)}, "udp", 60)
 		if len(list) != 4 || list[3].port != 9 {
 			t.Fatalf("%v", list)
 		}
@@ -147,4 +148,15 @@ func freeAddr(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return l.Addr().String()
+}
+
+// TestAliasBoundsTheTime: what leads to an address may change before it does.
+func TestAliasBoundsTheTime(t *testing.T) {
+	answer := []dns.RR{
+		&dns.CNAME{Hdr: dns.RR_Header{Rrtype: dns.TypeCNAME, Ttl: 5}, Target: "h."},
+		&dns.A{Hdr: dns.RR_Header{Rrtype: dns.TypeA, Ttl: 60}, A: net.IPv4(192, 0, 2, 1)},
+	}
+	if list := (service{ttl: 90}).contacts(answer); len(list) != 1 || list[0].TTL != 5*time.Second {
+		t.Errorf("%v", list)
+	}
 }

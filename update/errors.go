@@ -32,6 +32,9 @@ func prohibited(text string) *Error {
 	return &Error{Rcode: dns.RcodeRefused, EDE: dns.ExtendedErrorCodeProhibited, Text: clip(text)}
 }
 
+// Refused is the error of an update that is refused for what text says.
+func Refused(text string) error { return prohibited(text) }
+
 // maxEDE keeps texts short (RFC 8914, section 3), in octets: a name with
 // escapes can be a thousand.
 const maxEDE = 200

@@ -30,7 +30,7 @@ func (m *Message) takeSource(who acl.Principal, allowed bool) error {
 		case source.Is4() != (u.Type == dns.TypeA):
 			return prohibited(what + ", but that is " + source.String())
 		}
-		u.Data = string(source.AsSlice())
+		u.Data, m.TookSource = string(source.AsSlice()), true
 	}
 	return nil
 }

@@ -16,6 +16,11 @@ type Message struct {
 
 	few        [4]Record // room for the records of a usual update
 	maxRecords int       // of a name, by the rule that allows the update; 0: no limit
+
+	// TookSource tells that Authorize put the address that the request comes
+	// from into a record. The caller must see to it that the request is not one
+	// that somebody else has sent again: a signature does not cover the source.
+	TookSource bool
 }
 
 // Record is a record of the prerequisite or update section.

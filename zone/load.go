@@ -14,11 +14,9 @@ import (
 // the store for the first time, so that Open need not read it back.
 type Loaded struct{ l loader }
 
-// NewLoaded begins with an empty zone, which will have about so many names.
-func NewLoaded(apex rr.Name, names int) *Loaded {
-	z := newZone(apex)
-	z.table.Reserve(names)
-	return &Loaded{l: loader{z: z}}
+// NewLoaded begins with an empty zone, which will have about so many RRsets.
+func NewLoaded(apex rr.Name, sets int) *Loaded {
+	return &Loaded{l: loader{z: newZone(apex), estimate: func() int { return sets }}}
 }
 
 // Add takes an RRset in the order of Store.All.
@@ -26,9 +24,8 @@ func (l *Loaded) Add(s *rr.Octets) error { return l.l.add(s) }
 
 // load fills memory from the store and publishes it as the first version.
 func (z *Zone) load(ctx context.Context) error {
-	l := loader{z: z}
+	l := loader{z: z, estimate: z.o.Store.Estimate}
 	count := 0
-	z.table.Reserve(z.o.Store.Estimate())
 	for s, err := range z.o.Store.All() {
 		if err != nil {
 			return err
@@ -56,7 +53,10 @@ type loader struct {
 	paths []table.Path // of nodes; small zones, of which there may be many, have none
 	n     int          // of nodes, the one that is being gathered is behind them
 	any   bool         // there is such a one
-	asked uint64       // keeps the loads of table.Ask
+	sets  int          // in nodes, of the first ones
+
+	estimate func() int // about how many RRsets there will be
+	asked    uint64     // keeps the loads of table.Ask
 }
 
 // loadAhead: 8 to 32 make no difference.
@@ -82,6 +82,7 @@ func (l *loader) add(s *rr.Octets) error {
 	}
 	n := &l.nodes[l.n]
 	n.flags |= typeFlags(len(own) == 0, s.Type)
+	l.sets++
 	at := len(n.body)
 	n.body = binary.BigEndian.AppendUint16(n.body, s.Type)
 	n.body = binary.BigEndian.AppendUint32(n.body, s.TTL)
@@ -127,6 +128,8 @@ func (l *loader) put() {
 	if ahead {
 		if l.paths == nil {
 			l.paths = make([]table.Path, loadAhead)
+			// A number with addresses of both families is one name.
+			t.Reserve(l.estimate() / max(1, l.sets/loadAhead))
 		}
 		for i := range l.nodes {
 			t.SetPath(&l.paths[i], l.nodes[i].owner)

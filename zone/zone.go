@@ -71,7 +71,7 @@ type Options struct {
 type Store interface {
 	Meta() (m store.Meta, loaded bool, err error)
 	All() iter.Seq2[*rr.Octets, error]
-	Estimate() int // about how many RRsets All gives, or fewer
+	Estimate() int // about how many RRsets All gives; 0 when it is not known
 	Commit(c *store.Commit) error
 	Repair(sets []store.OwnedRRset, burnedTo uint32) error
 	Trim(now time.Time, maxAge time.Duration, maxSize int64) error

@@ -25,7 +25,8 @@ const (
 	exitNotRegistered = 5
 )
 
-const exitCodes = `Exit codes: 0 done, 2 a mistake in the command, 3 the server refuses, 4 no server answers`
+const exitCodes = `Exit codes: 0 done, 1 anything else, 2 a mistake in the command, 3 the server refuses,
+4 no server answers or can do it now`
 
 // codeError is an error with an exit code of its own.
 type codeError struct {
@@ -38,9 +39,14 @@ func (e *codeError) Unwrap() error { return e.error }
 // withCode gives the errors of package phone their exit codes.
 func withCode(err error) error {
 	var refused *phone.ServerError
+	var mistake *phone.InputError
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &mistake):
+		return &userError{[]string{"dialtone: " + err.Error()}}
+	case errors.As(err, &refused) && refused.Temporary():
+		return &codeError{err, exitUnreachable}
 	case errors.As(err, &refused):
 		return &codeError{err, exitRefused}
 	case errors.Is(err, phone.ErrUnreachable):
@@ -130,6 +136,9 @@ func (f *registerFlags) run(c *cobra.Command, text string) error {
 	n, err := numberArg(c, text)
 	if err != nil {
 		return err
+	}
+	if f.ttl == 0 {
+		return usage(c, "--ttl is 0: the address would be asked for anew at each call; 30 to 300 is usual")
 	}
 	r := phone.Registration{Number: n, Zone: f.zone, Servers: f.servers, TTL: f.ttl, SIPPort: f.sipPort}
 	if len(f.address) == 1 && f.address[0] == "source" {

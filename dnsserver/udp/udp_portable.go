@@ -61,6 +61,7 @@ func (s *Socket) prepare() error {
 func (s *Socket) serve(h Handler) error {
 	in, out := make([]byte, 65535), make([]byte, s.outSize)
 	var d Datagram
+	msgs := make([][]byte, 1)
 	for !s.stopping.Load() {
 		n, peer, err := s.read(in)
 		switch {
@@ -74,7 +75,8 @@ func (s *Socket) serve(h Handler) error {
 		}
 		s.Batches.Add(1)
 		d = Datagram{Msg: in[:n:n], Out: out, peer: peer}
-		h.BeginBatch([][]byte{d.Msg})
+		msgs[0] = d.Msg
+		h.BeginBatch(msgs)
 		size := h.Datagram(&d)
 		h.EndBatch()
 		if size > 0 {

@@ -459,6 +459,12 @@ func TestNumbers(t *testing.T) {
 			t.Errorf("key %s, numbers %q, self_number %v, types %v: %q is allowed: %v", c.key, c.rule.Numbers, c.rule.SelfNumber, c.rule.Types, c.what, d.Allowed)
 		}
 	}
+	denied := compileList(t, Rule{AnyKey: true, Actions: Update, SelfNumber: true, Deny: true}, Rule{AnyKey: true, Actions: Update})
+	for _, what := range []changes{{"7 CNAME"}, {"7 A"}, {"8 A", "x.7 MX"}, {"7 ANY"}} {
+		if denied.DecideUpdate(from("192.0.2.1", "7.phones.example."), what).Allowed {
+			t.Errorf("%q passes a rule that denies a number its own name", what)
+		}
+	}
 	limited := compileList(t, Rule{AnyKey: true, Actions: Update, SelfNumber: true, MaxRecords: 8})
 	if d := limited.DecideUpdate(from("192.0.2.1", "7.phones.example."), changes{"7 A"}); d.MaxRecords != 8 {
 		t.Errorf("%+v", d)
@@ -483,6 +489,7 @@ func TestNumbersThatAreNone(t *testing.T) {
 		"self_number needs a key":  {Actions: Update, SelfNumber: true},
 		"not go with update_owner": {AnyKey: true, Actions: Update, SelfNumber: true, Owner: OwnerKey},
 		"max_records is -1":        {AnyKey: true, Actions: Update, MaxRecords: -1},
+		"with deny they mean":      {AnyKey: true, Actions: Update, Deny: true, MaxRecords: 8},
 	} {
 		if _, err := Compile(apex, []Rule{r}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)

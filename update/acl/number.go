@@ -113,7 +113,7 @@ func (c *compiled) compileNumbers() (problems []string) {
 		if c.Owner != OwnerAny {
 			problems = append(problems, "self_number says which names may be changed: it does not go with update_owner")
 		}
-		if len(c.Types) == 0 {
+		if len(c.Types) == 0 && !c.Deny {
 			c.Types = phoneTypes
 		}
 	}
@@ -124,6 +124,9 @@ func (c *compiled) compileNumbers() (problems []string) {
 			continue
 		}
 		c.numbers = append(c.numbers, n)
+	}
+	if c.Deny && (c.MaxRecords != 0 || c.SourceAddress) {
+		problems = append(problems, "max_records and source_address are for what a rule allows: with deny they mean nothing")
 	}
 	if c.MaxRecords < 0 {
 		problems = append(problems, fmt.Sprintf("max_records is %d, less than 0", c.MaxRecords))

@@ -251,7 +251,7 @@ func (b *batch) putEntry(s *Store, st *state, c *Commit) (int, error) {
 		return 0, err
 	}
 	v := b.arena[from:]
-	limit := entryPart
+	limit := min(entryPart, s.maxValue/2)
 	if len(v) > manyParts {
 		limit = s.maxValue / 2
 	}

@@ -57,9 +57,15 @@ type walFile struct {
 
 const walSuffix = ".mem"
 
-// changing is how long after a change of the directory another one may bear
-// the same time: file systems take it from a clock of some milliseconds.
-const changing = 50 * time.Millisecond
+// changing is how long after a change of the directory another one may bear the
+// same time: file systems take it from a clock of some milliseconds, or count
+// whole seconds.
+func changing(changed time.Time) time.Duration {
+	if changed.Nanosecond() == 0 {
+		return 2 * time.Second
+	}
+	return 50 * time.Millisecond
+}
 
 // written counts a transaction that Badger has taken, and gives its number for
 // sync.
@@ -96,6 +102,7 @@ func (s *Store) sync(number uint64) error {
 
 func (s *Store) syncLocked() error {
 	l := &s.logs
+	asked := time.Now()
 	fi, err := s.dir.Stat()
 	if err != nil {
 		return err
@@ -129,7 +136,7 @@ func (s *Store) syncLocked() error {
 		}
 		l.mu.names = names
 	}
-	if time.Since(changed) > changing {
+	if asked.Sub(changed) > changing(changed) { // else the next change may look like this one
 		l.mu.looked = changed
 	}
 	return nil

@@ -60,7 +60,11 @@ func (s *Store) releaseUntilQuiet() {
 // giveBack gives the heap's free memory to the system, and some more times what
 // becomes free until the next commit.
 func (s *Store) giveBack(times int, commits uint64) {
-	if times == 0 || s.closed.Load() || s.commits.Load() != commits {
+	switch {
+	case times == 0 || s.closed.Load():
+		return
+	case s.commits.Load() != commits:
+		s.tablesMade.Store(true) // and the rest when it is quiet again
 		return
 	}
 	debug.FreeOSMemory()

@@ -72,11 +72,12 @@ type Store struct {
 		done chan struct{} // not nil while Badger is being reopened
 		err  error         // of the last try
 	}
-	root  *os.Root // the data directory, and
-	dir   *os.File // itself as a file
-	logs  logs
-	turns turns
-	zones struct {
+	root   *os.Root // the data directory, and
+	dir    *os.File // itself as a file
+	logs   logs
+	turns  turns
+	bottom atomic.Pointer[bottom]
+	zones  struct {
 		sync.Mutex
 		nextID uint32
 		byApex map[rr.Name]*Zone // by lower-case apex
@@ -97,9 +98,13 @@ func Open(o Options) (*Store, error) {
 	if s.o.Reserve == 0 {
 		s.o.Reserve = defaultReserve(s.dir, s.o.MemTable)
 	}
-	if s.db.DB, err = s.openBadger(); err != nil {
+	db, err := s.openBadger()
+	if err != nil {
 		return nil, errors.Join(err, s.dir.Close(), s.root.Close())
 	}
+	s.db.Lock() // its compactions may ask already
+	s.db.DB = db
+	s.db.Unlock()
 	if err := errors.Join(s.root.RemoveAll(buildDir), s.checkFormat(), s.loadZones()); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

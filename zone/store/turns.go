@@ -47,7 +47,7 @@ func (t *turns) message(format string, backlog func() int) {
 		return
 	}
 	t.tables.Add(1)
-	t.wait(apart(backlog(), runtime.GOMAXPROCS(0)))
+	t.wait(backlog)
 	runtime.Gosched() // to the end of the line, also after a wait
 }
 
@@ -72,9 +72,9 @@ func (s *Store) backlog() int {
 	return s.db.Levels()[0].NumTables
 }
 
-func (t *turns) wait(apart time.Duration) {
+func (t *turns) wait(backlog func() int) {
 	t.Lock()
 	defer t.Unlock()
-	time.Sleep(time.Until(t.last.Add(apart)))
+	time.Sleep(time.Until(t.last.Add(apart(backlog(), runtime.GOMAXPROCS(0)))))
 	t.last = time.Now()
 }

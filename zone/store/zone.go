@@ -6,6 +6,7 @@ import (
 	"iter"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -150,8 +151,8 @@ func (z *Zone) All() iter.Seq2[*rr.Octets, error] {
 }
 
 // Estimate tells about how many RRsets the zone has: those in the tables of the
-// last level, where nearly all are, and each once. A table that other keys share
-// is counted by half.
+// last level, where nearly all are, and each once, that the zone fills. It is 0
+// for a small zone.
 func (z *Zone) Estimate() int {
 	st := z.state.Load()
 	if st == nil || !z.s.db.TryRLock() {
@@ -162,18 +163,34 @@ func (z *Zone) Estimate() int {
 		return 0
 	}
 	prefix, count := zonePrefix(kindRRset, st.id), 0
-	last := z.s.db.Opts().MaxLevels - 1
-	for _, t := range z.s.db.Tables() {
-		left, right := bytes.HasPrefix(t.Left, prefix), bytes.HasPrefix(t.Right, prefix)
-		switch {
-		case t.Level != last:
-		case left && right:
+	for _, t := range z.s.lastLevel() {
+		if bytes.HasPrefix(t.Left, prefix) && bytes.HasPrefix(t.Right, prefix) {
 			count += int(t.KeyCount)
-		case left || right:
-			count += int(t.KeyCount / 2)
 		}
 	}
 	return count
+}
+
+// lastLevel gives the tables of the last level, as they were a second ago or
+// later: a start asks for each of perhaps very many zones. Badger is held.
+func (s *Store) lastLevel() []badger.TableInfo {
+	if known := s.bottom.Load(); known != nil && time.Since(known.at) < time.Second {
+		return known.tables
+	}
+	now := &bottom{at: time.Now()}
+	for _, t := range s.db.Tables() {
+		if t.Level == s.db.Opts().MaxLevels-1 {
+			now.tables = append(now.tables, t)
+		}
+	}
+	s.bottom.Store(now)
+	return now.tables
+}
+
+// bottom is what Store.lastLevel knows.
+type bottom struct {
+	at     time.Time
+	tables []badger.TableInfo
 }
 
 func (z *Zone) all(yield func(*rr.Octets) bool) error {

@@ -12,7 +12,7 @@ type Ahead struct {
 	n     int
 	tags  [AheadMax]uint32
 	slots [AheadMax]*uint64
-	nodes [AheadMax][]byte
+	nodes [AheadMax]Node
 	seen  byte // keeps the loads
 }
 
@@ -45,17 +45,14 @@ func (a *Ahead) Ask(t *Table) int {
 		// Two in three names have the slot that they hash to. The others are
 		// mostly on the same line, but finding them here costs more than it gains.
 		if v := atomic.LoadUint64(a.slots[i]); slotTag(v) == tag && slotRef(v) != 0 {
-			nodes = append(nodes, t.mem.at(slotRef(v)))
+			nodes = append(nodes, t.node(slotRef(v)))
 		}
 		a.slots[i] = nil
 	}
-	// Where a node of the usual size ends is often on another line.
-	for i, b := range nodes {
-		a.seen |= b[0] | b[min(len(b)-1, usualNode)]
-		nodes[i] = nil
+	// Where a node ends is often on another line than where it begins.
+	for i, n := range nodes {
+		a.seen |= n.b[len(n.b)-1]
+		nodes[i] = Node{}
 	}
 	return len(nodes)
 }
-
-// usualNode is what a node of a number and an address has at least, in octets.
-const usualNode = 40

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"crypto/rand"
+	_ "embed"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/template"
+
+	"github.com/spf13/cobra"
+
+	"dialtone/zone/rr"
+)
+
+//go:embed init.yaml
+var initYAML string
+
+// initConfig is what init.yaml is filled with.
+type initConfig struct {
+	Zone, File, ZoneFile             string
+	ServerID, Cookie                 string
+	AdminName, AdminKey, AdminSecret string
+	Listen                           []string
+	Secondaries                      []netip.Addr
+	Notify                           []netip.AddrPort
+	nameServers                      []nameServer
+	apex                             rr.Name
+}
+
+// nameServer is what --ns says.
+type nameServer struct {
+	name  rr.Name
+	addrs []netip.Addr
+}
+
+func initCommand() *cobra.Command {
+	var zone string
+	var listen, servers []string
+	c := &cobra.Command{
+		Use:   "init DIR --zone ZONE --ns NAME=ADDRESS",
+		Short: "Write a configuration and a zone to begin with",
+		Long: `Write a commented configuration, a zone file and fresh secrets into a new directory, or
+an empty one. The first --ns is this server, others are secondaries: they may copy the
+zone and are told of changes.`,
+		Example: `  dialtone init /etc/dialtone --zone phones.example --ns ns1=192.0.2.53 --ns ns2=198.51.100.53,2001:db8::53`,
+		Args:    exactly("DIR"),
+		RunE: func(c *cobra.Command, args []string) error {
+			conf, err := newInit(zone, listen, servers)
+			if err != nil {
+				return usage(c, err.Error())
+			}
+			return conf.write(args[0], c.OutOrStdout(), c.ErrOrStderr())
+		},
+	}
+	f := c.Flags()
+	f.StringVarP(&zone, "zone", "z", "", "the zone of the numbers, such as phones.example")
+	f.StringArrayVar(&servers, "ns", nil, "a name server and its addresses, as ns1=192.0.2.53,2001:db8::53; this one first")
+	f.StringSliceVarP(&listen, "listen", "l", []string{"0.0.0.0:53", "[::]:53"}, "addresses and ports to serve on")
+	return c
+}
+
+func newInit(zone string, listen, servers []string) (*initConfig, error) {
+	if zone == "" {
+		return nil, errors.New("--zone is missing: name the zone of the numbers, as --zone phones.example")
+	}
+	apex, err := rr.ParseName(zone)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("--zone: %w", err)
+	case apex == rr.Root:
+		return nil, errors.New("--zone: numbers need a zone of their own, not the root")
+	case len(servers) == 0:
+		return nil, errors.New("--ns is missing: name this server as others see it, as --ns ns1=192.0.2.53")
+	}
+	conf := &initConfig{Zone: apex.String(), Listen: listen, apex: apex}
+	for _, text := range servers {
+		ns, err := parseNameServer(text, apex)
+		if err != nil {
+			return nil, fmt.Errorf("--ns %s: %w", text, err)
+		}
+		if len(conf.nameServers) > 0 {
+			for _, a := range ns.addrs {
+				conf.Secondaries = append(conf.Secondaries, a)
+				conf.Notify = append(conf.Notify, netip.AddrPortFrom(a, 53))
+			}
+		}
+		conf.nameServers = append(conf.nameServers, ns)
+	}
+	// The names of files are plain, whatever octets the zone's name has.
+	base := strings.Map(func(c rune) rune {
+		if c == '/' || c == '\\' || c <= ' ' || c > '~' {
+			return '_'
+		}
+		return c
+	}, strings.TrimSuffix(conf.Zone, "."))
+	conf.File, conf.ZoneFile = "dialtone.yaml", base+".zone"
+	conf.AdminName, conf.AdminKey, conf.AdminSecret = "admin.key.", "admin.key", "admin.secret"
+	conf.ServerID = strings.TrimSuffix(conf.nameServers[0].name.String(), ".")
+	return conf, nil
+}
+
+func parseNameServer(text string, apex rr.Name) (ns nameServer, err error) {
+	name, list, ok := strings.Cut(text, "=")
+	if !ok {
+		return ns, errors.New("write it as ns1=192.0.2.53, with several addresses as ns1=192.0.2.53,2001:db8::53")
+	}
+	if ns.name, err = rr.ParseNameIn(name, apex); err != nil {
+		return ns, err
+	}
+	for _, word := range strings.Split(list, ",") {
+		a, err := netip.ParseAddr(strings.TrimSpace(word))
+		if err != nil || a.Zone() != "" || a.IsUnspecified() {
+			return ns, fmt.Errorf("%q is no address that others can reach", word)
+		}
+		ns.addrs = append(ns.addrs, a.Unmap())
+	}
+	return ns, nil
+}
+
+// zoneText is the zone with nothing but what it must have.
+func (c *initConfig) zoneText() string {
+	var b strings.Builder
+	primary := c.nameServers[0].name
+	fmt.Fprintf(&b, "; %s at its first start. Numbers come by updates; what they make is in the data directory, not here.\n$TTL 60\n", c.Zone)
+	fmt.Fprintf(&b, "%s SOA %s hostmaster.%s 1 3600 900 604800 30\n", c.Zone, primary, c.Zone)
+	for _, ns := range c.nameServers {
+		fmt.Fprintf(&b, "%s NS %s\n", c.Zone, ns.name)
+	}
+	for _, ns := range c.nameServers {
+		if !ns.name.IsBelowOrEqual(c.apex) {
+			continue // its addresses are in another zone
+		}
+		for _, a := range ns.addrs {
+			t := "A"
+			if a.Is6() {
+				t = "AAAA"
+			}
+			fmt.Fprintf(&b, "%s %s %s\n", ns.name, t, a)
+		}
+	}
+	return b.String()
+}
+
+// write makes all files, or none that is there already, and checks what it has made.
+func (c *initConfig) write(dir string, stdout, stderr io.Writer) error {
+	secret, cookie := make([]byte, 32), make([]byte, 16)
+	rand.Read(secret) // never fails
+	rand.Read(cookie)
+	text := base64.StdEncoding.EncodeToString(secret)
+	c.Cookie = `"` + hex.EncodeToString(cookie) + `"`
+	var yaml strings.Builder
+	if err := template.Must(template.New("init").Parse(initYAML)).Execute(&yaml, c); err != nil {
+		return err
+	}
+	files := []struct {
+		name, text string
+		mode       fs.FileMode
+	}{
+		{c.File, yaml.String(), 0o640}, // it has the cookies' secret
+		{c.ZoneFile, c.zoneText(), 0o644},
+		{c.AdminKey, fmt.Sprintf("key %q {\n\talgorithm hmac-sha256;\n\tsecret %q;\n};\n", strings.TrimSuffix(c.AdminName, "."), text), 0o600},
+		{c.AdminSecret, text + "\n", 0o600},
+	}
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return err
+	}
+	for _, f := range files {
+		if _, err := os.Lstat(filepath.Join(dir, f.name)); err == nil {
+			return &userError{[]string{fmt.Sprintf("%s is there already: name another directory, or remove it", filepath.Join(dir, f.name))}}
+		}
+	}
+	for _, f := range files {
+		if err := writeNew(filepath.Join(dir, f.name), f.text, f.mode); err != nil {
+			return err
+		}
+	}
+	conf := filepath.Join(dir, c.File)
+	if err := checkConfig(conf, stdout, stderr); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(stdout, `
+Serve it:           %[1]s serve --config %[2]s
+Register a number:  %[1]s register 5551234 --zone %[3]s --server %[4]s --key-file %[5]s
+A key for a phone:  see keys in %[2]s
+`, os.Args[0], conf, c.Zone, c.nameServers[0].addrs[0], filepath.Join(dir, c.AdminKey))
+	return err
+}
+
+func writeNew(path, text string, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}
