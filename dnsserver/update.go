@@ -11,6 +11,7 @@ import (
 	"dialtone/update"
 	"dialtone/update/tsig"
 	"dialtone/zone"
+	"dialtone/zone/rr"
 )
 
 // update takes an UPDATE as far as its zone's queue: what is refused before that is answered at once,
@@ -80,6 +81,17 @@ func (u *pendingUpdate) Evaluate(d *zone.Draft) error {
 	notes, err := update.Evaluate(d, &u.m, u.zone.limits)
 	u.notes = notes
 	return err
+}
+
+// Names tells the zone's writer which names the update looks at, so that it can ask memory for them.
+func (u *pendingUpdate) Names(add func(owner rr.Name)) {
+	last := rr.Name("")
+	for i := range u.m.Updates[:min(len(u.m.Updates), 8)] {
+		if owner := u.m.Updates[i].Owner; owner != last {
+			add(owner)
+			last = owner
+		}
+	}
 }
 
 // Done is called by the zone's writer, which must not be kept waiting.

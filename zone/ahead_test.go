@@ -3,6 +3,7 @@ package zone_test
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"dialtone/zone"
@@ -78,4 +79,49 @@ func FuzzAhead(f *testing.F) {
 			a.Ask(zs)
 		}
 	})
+}
+
+// named is an op that tells its names, of which some are not of the zone.
+type named struct {
+	zonetest.Op
+	names []rr.Name
+	asked *atomic.Int64
+}
+
+func (n *named) Names(add func(owner rr.Name)) {
+	n.asked.Add(1)
+	for _, name := range n.names {
+		add(name)
+	}
+}
+
+// TestWriterLooksAhead has the names of ops that wait asked for before they are
+// evaluated, whatever they are.
+func TestWriterLooksAhead(t *testing.T) {
+	z := open(t)
+	var asked atomic.Int64
+	names := []rr.Name{"", "\x00", "\x01", "\x3fa", "\x05abcde", rr.MustName("5551234.phones.example."), rr.MustName("x.5551234.PHONES.example."),
+		rr.MustName("phones.example."), rr.MustName("xphones.example."), rr.MustName("5551234.other.example.")}
+	hold, done := make(chan struct{}), make(chan struct{}, 100)
+	op := func(evaluate func(d *zone.Draft) error) *named {
+		return &named{zonetest.Op{OnEvaluate: evaluate, OnDone: func(zone.Committed) { done <- struct{}{} }}, names, &asked}
+	}
+	const ops = 50
+	for i := range ops {
+		if err := z.Submit(op(func(*zone.Draft) error {
+			if i == 0 {
+				<-hold
+			}
+			return nil
+		})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(hold)
+	for range ops {
+		<-done
+	}
+	if asked.Load() < ops/2 {
+		t.Errorf("the names of %d ops of %d were asked for", asked.Load(), ops)
+	}
 }

@@ -65,6 +65,17 @@ func (q *queue) take() (op Op, open bool) {
 	return op, true
 }
 
+// peek shows the ops that wait, at most n, without taking them. f must be quick:
+// nobody can put one meanwhile.
+func (q *queue) peek(n int, f func(Op)) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	waiting := q.mu.ops[q.mu.head:]
+	for _, op := range waiting[:min(n, len(waiting))] {
+		f(op)
+	}
+}
+
 // next waits for an op; nil when the queue is closed and empty.
 func (q *queue) next() Op {
 	for {

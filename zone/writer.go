@@ -122,6 +122,8 @@ type writer struct {
 	names  int       // names with data
 	octets int64     // of all records, roughly as a transfer has them
 
+	ahead *opsAhead // nil before it is needed
+
 	trim trimmer
 }
 
@@ -179,7 +181,10 @@ func (w *writer) pause() {
 func (w *writer) gather(op Op) *store.Commit {
 	w.begin()
 	w.evaluate(op)
-	for !w.apart && len(w.ops) < w.z.o.BatchOps && w.draft.octets < w.z.o.BatchOctets {
+	for i := 0; !w.apart && len(w.ops) < w.z.o.BatchOps && w.draft.octets < w.z.o.BatchOctets; i++ {
+		if i%table.AheadMax == 0 {
+			w.askAhead()
+		}
 		next, _ := w.z.queue.take()
 		if next == nil {
 			break
@@ -187,6 +192,42 @@ func (w *writer) gather(op Op) *store.Commit {
 		w.evaluate(next)
 	}
 	return w.draft.diff()
+}
+
+// askAhead asks memory for the names of the ops that wait: see table.Ahead.
+// Measured in a zone of 1,000,000 numbers: updates take 3 to 8 % less time.
+func (w *writer) askAhead() {
+	if w.z.queue.len() < askFrom {
+		return
+	}
+	if w.ahead == nil { // not for the very many zones that hardly change
+		w.ahead = new(opsAhead)
+	}
+	w.z.queue.peek(table.AheadMax, func(op Op) {
+		if n, ok := op.(interface{ Names(add func(owner rr.Name)) }); ok {
+			n.Names(w.noteName)
+		}
+	})
+	w.ahead.Ask(&w.z.table)
+}
+
+// askFrom is how many ops are worth a look at all of them.
+const askFrom = 4
+
+// opsAhead are the names that ops will look at.
+type opsAhead struct {
+	table.Ahead
+	own [rr.MaxName]byte
+}
+
+// noteName notes a name that an op will look at, if it is one of the zone: ops
+// are not checked yet.
+func (w *writer) noteName(owner rr.Name) {
+	if !owner.IsBelowOrEqual(w.z.apex) {
+		return
+	}
+	w.z.table.SetPath(&w.path, append(w.ahead.own[:0], owner[:len(owner)-len(w.z.apex)]...))
+	w.ahead.Add(w.path.Hash())
 }
 
 func (w *writer) begin() {

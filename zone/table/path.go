@@ -50,6 +50,9 @@ func (t *Table) FindPath(p *Path, version uint64) (Node, bool) {
 	return t.Find(p.hash[p.labels], p.lower, version)
 }
 
+// Hash is that of the whole name.
+func (p *Path) Hash() Hash { return p.hash[p.labels] }
+
 // Ask loads the slot of a name, and gives what is in it to keep the compiler
 // from leaving that out. Whoever is about to put several names asks for all of
 // them first: loads that do not depend on each other wait for memory together,
