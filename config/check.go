@@ -237,6 +237,7 @@ func (c *checker) limits(l map[string]string) {
 	number("batch_ops", &to.BatchOps, 1, 1<<20)
 	number("rrset_records", &to.RRsetRecords, 1, 65535)
 	number("slow_queue", &to.SlowQueue, 1, 1<<20)
+	number("source_updates", &to.SourceUpdates, 1, 1<<24)
 	number("tcp_connections", &to.TCPConnections, 1, 1<<20)
 	number("tcp_per_address", &to.TCPPerAddress, 1, 1<<20)
 	number("tcp_in_flight", &to.TCPInFlight, 1, 65535)

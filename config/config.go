@@ -96,6 +96,7 @@ type Journal struct {
 // Limits bound what clients may cost.
 type Limits struct {
 	UpdateQueue, BatchOps, RRsetRecords, SlowQueue int
+	SourceUpdates                                  int
 	TCPConnections, TCPPerAddress, TCPInFlight     int
 	CommitInterval, TCPIdle, TCPWrite              time.Duration
 	Transfers, TransfersPerAddress                 int

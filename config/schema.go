@@ -57,7 +57,7 @@ var settings = map[string]setting{
 	}},
 	"limits": {section, map[string]setting{
 		"update_queue": {kind: number}, "batch_ops": {kind: number}, "commit_interval": {kind: quantity},
-		"rrset_records": {kind: number}, "slow_queue": {kind: number},
+		"rrset_records": {kind: number}, "slow_queue": {kind: number}, "source_updates": {kind: number},
 		"tcp_connections": {kind: number}, "tcp_per_address": {kind: number}, "tcp_in_flight": {kind: number},
 		"tcp_idle": {kind: quantity}, "tcp_write": {kind: quantity},
 		"transfers": {kind: number}, "transfers_per_address": {kind: number},

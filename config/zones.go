@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"dialtone/zone/rr"
 )
@@ -129,12 +128,8 @@ func (r *Rule) uses(key, apex rr.Name) bool {
 	return !onlyOwn || key.IsBelowOrEqual(apex) || apex.IsBelowOrEqual(key)
 }
 
-// isNumberOf tells whether name is that of a terminal number in the zone: 1 to 15
-// digits directly below its apex.
+// isNumberOf tells whether name is that of a terminal number in the zone.
 func isNumberOf(name, apex rr.Name) bool {
-	own := len(name) - len(apex)
-	if own < 2 || own > 16 || !name.IsBelowOrEqual(apex) || int(name[0]) != own-1 {
-		return false
-	}
-	return strings.Trim(string(name[1:own]), "0123456789") == ""
+	_, own, ok := name.NumberOf(apex)
+	return own && ok
 }

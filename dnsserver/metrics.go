@@ -156,6 +156,7 @@ func (s *Server) collectUpdates(e exporter) {
 	}
 	e.count("updates_unneeded_total", "Successful updates that changed nothing.", c.UpdatesUnneeded.Load())
 	e.count("updates_denied_total", "Updates refused by the access list.", c.UpdateDenied.Load())
+	e.gauge("updates_sources_remembered", "Signed updates that took their source address and are taken from no other.", float64(s.sources.remembered()))
 	const failed = "Updates answered SERVFAIL, by reason."
 	e.count("updates_failed_total", failed, c.UpdateQueueFull.Load(), "reason", "queue_full")
 	e.count("updates_failed_total", failed, c.UpdateStoreDown.Load(), "reason", "store")

@@ -111,6 +111,9 @@ type Limits struct {
 	// SlowQueue is how many UDP messages that are not plain queries may wait for a worker (2048),
 	// shared out by client address.
 	SlowQueue int
+	// SourceUpdates is how many signed updates that took the address that they came from are remembered
+	// for 20 minutes, some 200 octets each (100,000). More are refused.
+	SourceUpdates int
 
 	// TCPConnections is the number of open connections (1000), TCPPerAddress that of one client
 	// address (200; phones behind one NAT share an address). When a limit is reached the connection
@@ -148,6 +151,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.UpdateQueue, 4096)
 	set(&l.BatchOps, 1024)
 	set(&l.SlowQueue, 2048)
+	set(&l.SourceUpdates, 100_000)
 	set(&l.TCPConnections, 1000)
 	set(&l.TCPPerAddress, 200)
 	set(&l.TCPInFlight, 128)

@@ -17,6 +17,7 @@ import (
 // 5.2.3), and one that was signed before this server began is not taken at all.
 type sources struct {
 	began time.Time
+	limit int // Limits.SourceUpdates
 	mu    struct {
 		sync.Mutex
 		byMAC map[string]*list.Element // of list
@@ -31,9 +32,6 @@ type source struct {
 }
 
 const (
-	// sourcesMax bounds what is remembered: some 20 MiB. More such updates
-	// within sourcesKept are refused.
-	sourcesMax = 100_000
 	// sourcesNear is how far from the time signed an update may come, whatever
 	// its fudge, which is 300 s as a rule and 18 hours at most. It is remembered
 	// for as long on both sides.
@@ -41,8 +39,8 @@ const (
 	sourcesKept = 2 * sourcesNear
 )
 
-func (s *sources) init(now time.Time) {
-	s.began = now
+func (s *sources) init(now time.Time, limit int) {
+	s.began, s.limit = now, limit
 	s.mu.byMAC = map[string]*list.Element{}
 }
 
@@ -69,9 +67,16 @@ func (s *sources) check(sign *tsig.Context, addr netip.Addr, now time.Time) erro
 		}
 		return nil
 	}
-	if len(s.mu.byMAC) == sourcesMax {
+	if len(s.mu.byMAC) >= s.limit {
 		return refused("of so many requests only: try again in some minutes, or say which address is meant")
 	}
 	s.mu.byMAC[mac] = s.mu.list.PushBack(&source{mac, addr, now})
 	return nil
+}
+
+// remembered counts the updates that are remembered.
+func (s *sources) remembered() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.mu.byMAC)
 }

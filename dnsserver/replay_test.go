@@ -39,7 +39,8 @@ func signedBy(t *testing.T, id uint16, at time.Time) *tsig.Context {
 func TestSourceIsTakenFromOneAddress(t *testing.T) {
 	began := time.Unix(1_700_000_000, 5e8)
 	var s sources
-	s.init(began)
+	const limit = 1000
+	s.init(began, limit)
 	mine, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	one, two, old := signedBy(t, 1, began), signedBy(t, 2, began), signedBy(t, 3, began.Add(-time.Second))
 	later, last := signedBy(t, 4, began.Add(25*time.Minute)), signedBy(t, 5, began.Add(25*time.Minute))
@@ -63,10 +64,10 @@ func TestSourceIsTakenFromOneAddress(t *testing.T) {
 			t.Errorf("case %d: %v, want %q", i, err, c.want)
 		}
 	}
-	if n := len(s.mu.byMAC); n != 1 || s.mu.list.Len() != n {
+	if n := s.remembered(); n != 1 || s.mu.list.Len() != n {
 		t.Errorf("%d are remembered, %d in the list", n, s.mu.list.Len())
 	}
-	for i := range sourcesMax - 1 {
+	for i := range limit - 1 {
 		mac := fmt.Sprint(i)
 		s.mu.byMAC[mac] = s.mu.list.PushBack(&source{mac, mine, began.Add(26 * time.Minute)})
 	}

@@ -63,7 +63,7 @@ type Server struct {
 func Start(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{opts: o.withDefaults(), zones: zone.NewZones(), byApex: map[rr.Name]*servedZone{}, built: map[rr.Name]*zone.Loaded{}}
 	s.log = s.opts.Logger
-	s.sources.init(s.opts.Now())
+	s.sources.init(s.opts.Now(), s.opts.Limits.SourceUpdates)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.open(ctx); err != nil {
 		s.release()

@@ -37,20 +37,18 @@ func (s *Server) submit(t *task, u *pendingUpdate) error {
 		u.zone = nil
 		return &update.Error{Rcode: dns.RcodeNotAuth, EDE: answer.EDENotAuthoritative, Text: "no such zone here"}
 	}
-	if err := update.Authorize(m, t.principal(), u.zone.o.ACL); err != nil {
+	err := update.Authorize(m, t.principal(), u.zone.o.ACL)
+	if err == nil && m.TookSource && t.sign != nil {
+		err = s.sources.check(t.sign, t.from.addr.Addr().Unmap(), t.now)
+	}
+	if err != nil {
 		s.Counters.UpdateDenied.Add(1)
 		return err
-	}
-	if m.TookSource && t.sign != nil {
-		if err := s.sources.check(t.sign, t.from.addr.Addr().Unmap(), t.now); err != nil {
-			s.Counters.UpdateDenied.Add(1)
-			return err
-		}
 	}
 	if t.from.conn != nil {
 		t.from.conn.inFlight.Add(1)
 	}
-	err := u.zone.z.Submit(u)
+	err = u.zone.z.Submit(u)
 	if err != nil && t.from.conn != nil {
 		t.from.conn.landed()
 	}

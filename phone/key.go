@@ -54,13 +54,16 @@ func NewKey(name, algorithm, secret string) (*Key, error) {
 // keyClause is a key as tsig-keygen writes it and named.conf and nsupdate -k
 // have it.
 var (
-	keyClause     = regexp.MustCompile(`(?s)key\s+"?([^\s"{]+)"?\s*\{(.*?)\}`)
-	keyAlgorithm  = regexp.MustCompile(`algorithm\s+"?([^\s";]+)"?\s*;`)
-	keySecret     = regexp.MustCompile(`secret\s+"?([^\s";]+)"?\s*;`)
-	keyComment    = regexp.MustCompile(`(?m)(^|\s)(#|//).*$`) // a secret may have // in it
-	maxKeyFile    = int64(64 << 10)
+	keyClause    = regexp.MustCompile(`(?s)key\s+"?([^\s"{]+)"?\s*\{(.*?)\}`)
+	keyAlgorithm = regexp.MustCompile(`algorithm\s+"?([^\s";]+)"?\s*;`)
+	keySecret    = regexp.MustCompile(`secret\s+"?([^\s";]+)"?\s*;`)
+	keyComment   = regexp.MustCompile(`(?m)(^|\s)(#|//).*$`) // a secret may have // in it
+
 	errNoKeyThere = errors.New("there is no key in it: it wants what tsig-keygen prints, or one line ALGORITHM:NAME:SECRET")
 )
+
+// maxKeyFile is more than any key takes, in octets.
+const maxKeyFile = 64 << 10
 
 // ReadKey reads what tsig-keygen prints and nsupdate -k takes, or a file with one line
 // ALGORITHM:NAME:SECRET, as nsupdate -y and knsupdate take it.

@@ -46,17 +46,22 @@ func (z *Zone) load(ctx context.Context) error {
 
 // loader makes nodes of the RRsets of a store, which come owner by owner,
 // straight from the store's octets: it allocates nothing for any of them. It
-// puts some nodes at a time: see table.Ask.
+// puts some nodes at a time: see table.Ahead.
 type loader struct {
 	z     *Zone
 	nodes [loadAhead]loadNode
-	paths []table.Path // of nodes; small zones, of which there may be many, have none
-	n     int          // of nodes, the one that is being gathered is behind them
-	any   bool         // there is such a one
-	sets  int          // in nodes, of the first ones
+	ahead *loadPaths // small zones, of which there may be many, have none
+	n     int        // of nodes, the one that is being gathered is behind them
+	any   bool       // there is such a one
+	sets  int        // in nodes, of the first ones
 
 	estimate func() int // about how many RRsets there will be
-	asked    uint64     // keeps the loads of table.Ask
+}
+
+// loadPaths are those of loader.nodes, for which memory is asked together.
+type loadPaths struct {
+	table.Ahead
+	paths [loadAhead]table.Path
 }
 
 // loadAhead: 8 to 32 make no difference.
@@ -126,22 +131,21 @@ func (l *loader) put() {
 	t, w := &l.z.table, &l.z.w
 	ahead := l.n == loadAhead
 	if ahead {
-		if l.paths == nil {
-			l.paths = make([]table.Path, loadAhead)
+		if l.ahead == nil {
+			l.ahead = new(loadPaths)
 			// A number with addresses of both families is one name.
 			t.Reserve(l.estimate() / max(1, l.sets/loadAhead))
 		}
 		for i := range l.nodes {
-			t.SetPath(&l.paths[i], l.nodes[i].owner)
+			t.SetPath(&l.ahead.paths[i], l.nodes[i].owner)
+			l.ahead.Add(l.ahead.paths[i].Hash())
 		}
-		for i := range l.paths {
-			l.asked += t.Ask(&l.paths[i])
-		}
+		l.ahead.Ask(t)
 	}
 	for i := range l.nodes[:l.n] {
 		n, path := &l.nodes[i], &w.path
 		if ahead {
-			path = &l.paths[i]
+			path = &l.ahead.paths[i]
 		} else {
 			t.SetPath(path, n.owner)
 		}

@@ -216,7 +216,7 @@ zones:
     notify: [{address: "127.0.0.1:1", key: k.}]
     journal: {max_age: 1h, max_size: 2}
 metrics: {listen: "127.0.0.1:2"}
-limits: {update_queue: 1, batch_ops: 2, commit_interval: 3ms, rrset_records: 3, slow_queue: 4, tcp_connections: 5,
+limits: {update_queue: 1, batch_ops: 2, commit_interval: 3ms, rrset_records: 3, slow_queue: 4, source_updates: 16, tcp_connections: 5,
   tcp_per_address: 6, tcp_in_flight: 7, tcp_idle: 8s, tcp_write: 9s, transfers: 10, transfers_per_address: 11, udp_size: 512, udp_buffer: 13, readers: 14}
 `
 	conf, err := config.LoadBytes([]byte(file), "/x/y")

@@ -18,7 +18,7 @@ func options(conf *config.Config) (dnsserver.Options, error) {
 		MetricsListen: conf.Metrics.Listen,
 		Limits: dnsserver.Limits{
 			UpdateQueue: conf.Limits.UpdateQueue, BatchOps: conf.Limits.BatchOps, CommitInterval: conf.Limits.CommitInterval,
-			RRsetRecords: conf.Limits.RRsetRecords, SlowQueue: conf.Limits.SlowQueue,
+			RRsetRecords: conf.Limits.RRsetRecords, SlowQueue: conf.Limits.SlowQueue, SourceUpdates: conf.Limits.SourceUpdates,
 			TCPConnections: conf.Limits.TCPConnections, TCPPerAddress: conf.Limits.TCPPerAddress,
 			TCPInFlight: conf.Limits.TCPInFlight, TCPIdle: conf.Limits.TCPIdle, TCPWrite: conf.Limits.TCPWrite,
 			Transfers: conf.Limits.Transfers, TransfersPerAddress: conf.Limits.TransfersPerAddress,

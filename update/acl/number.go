@@ -9,9 +9,6 @@ import (
 	"dialtone/zone/rr"
 )
 
-// MaxDigits is the most that a terminal number has (ITU-T E.164, section 6).
-const MaxDigits = 15
-
 // phoneTypes are what a phone may have at its number and below it: addresses,
 // and what leads a caller to them. ANY is the deletion of all of a name.
 var phoneTypes = []uint16{
@@ -41,8 +38,8 @@ func parseNumbers(text string) (n numbers, err error) {
 		return n, nil // "*": all numbers
 	}
 	switch {
-	case !isNumber(n.low) || !isNumber(n.high):
-		return bad(fmt.Sprintf("is not of 1 to %d digits", MaxDigits))
+	case !rr.IsNumber(n.low) || !rr.IsNumber(n.high):
+		return bad(fmt.Sprintf("is not of 1 to %d digits", rr.MaxDigits))
 	case len(n.low) != len(n.high):
 		return bad("goes from fewer digits to more, and numbers of different length are different numbers")
 	case n.low > n.high:
@@ -58,35 +55,9 @@ func (n numbers) has(number string) bool {
 	return len(number) == len(n.low) && n.low <= number && number <= n.high
 }
 
-func isNumber(label string) bool {
-	if label == "" || len(label) > MaxDigits {
-		return false
-	}
-	for i := range len(label) {
-		if label[i] < '0' || label[i] > '9' {
-			return false
-		}
-	}
-	return true
-}
-
-// numberOf gives the terminal number that owner is, or is below: the label next
-// to the apex.
-func numberOf(owner, apex rr.Name) (number string, ok bool) {
-	if len(owner) <= len(apex) || !owner.IsBelowOrEqual(apex) {
-		return "", false
-	}
-	own := owner[:len(owner)-len(apex)]
-	for int(own[0])+1 < len(own) {
-		own = own[int(own[0])+1:]
-	}
-	number = string(own[1:])
-	return number, isNumber(number)
-}
-
 // hasNumber tells whether the rule's numbers include that of owner.
 func (r *compiled) hasNumber(owner rr.Name) bool {
-	number, ok := numberOf(owner, r.apex)
+	number, _, ok := owner.NumberOf(r.apex)
 	if !ok {
 		return false
 	}
@@ -101,8 +72,8 @@ func (r *compiled) hasNumber(owner rr.Name) bool {
 // isOwnNumber tells whether key is that of a number, which bears its name, and
 // owner is that name or below it.
 func (r *compiled) isOwnNumber(owner, key rr.Name) bool {
-	number, ok := numberOf(key, r.apex)
-	return ok && len(key) == 1+len(number)+len(r.apex) && owner.IsBelowOrEqual(key)
+	_, own, ok := key.NumberOf(r.apex)
+	return ok && own && owner.IsBelowOrEqual(key)
 }
 
 func (c *compiled) compileNumbers() (problems []string) {

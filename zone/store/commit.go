@@ -17,7 +17,7 @@ import (
 // zone's meta. Nearly always this fits one Badger transaction, which is atomic
 // and is synced once. Commit returns after that sync.
 //
-// A transaction holds 15 % of a memtable (2.3 MiB with the defaults). A larger
+// A transaction holds 15 % of a memtable (0.3 MiB with the defaults). A larger
 // commit is staged: its new RRsets are packed into stage keys and its journal
 // entry is written, both out of sight; then one transaction writes meta with
 // the new serial and the number of staged parts. That transaction decides. The

@@ -52,13 +52,3 @@ func (t *Table) FindPath(p *Path, version uint64) (Node, bool) {
 
 // Hash is that of the whole name.
 func (p *Path) Hash() Hash { return p.hash[p.labels] }
-
-// Ask loads the slot of a name, and gives what is in it to keep the compiler
-// from leaving that out. Whoever is about to put several names asks for all of
-// them first: loads that do not depend on each other wait for memory together,
-// and in a large table each waits. Writer only.
-func (t *Table) Ask(p *Path) uint64 {
-	tag := p.hash[p.labels].short()
-	slots := t.dir.Load().at(tag).slots
-	return slots[tag&uint32(len(slots)-1)]
-}

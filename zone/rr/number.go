@@ -1,0 +1,32 @@
+package rr
+
+// MaxDigits is the most that a terminal number has (ITU-T E.164, section 6).
+const MaxDigits = 15
+
+// IsNumber tells whether a label is a terminal number: 1 to 15 digits.
+func IsNumber(label string) bool {
+	if label == "" || len(label) > MaxDigits {
+		return false
+	}
+	for i := range len(label) {
+		if label[i] < '0' || label[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// NumberOf gives the terminal number that n is, or is below: the label next to
+// the apex. own tells that n is its very name.
+func (n Name) NumberOf(apex Name) (number string, own, ok bool) {
+	if len(n) <= len(apex) || !n.IsBelowOrEqual(apex) {
+		return "", false, false
+	}
+	label := n[:len(n)-len(apex)]
+	own = true
+	for int(label[0])+1 < len(label) {
+		label, own = label[int(label[0])+1:], false
+	}
+	number = string(label[1:])
+	return number, own, IsNumber(number)
+}
