@@ -46,6 +46,8 @@
 //     compares all of them with the one that the zone had.
 //   - Malformed records of the update section are reported after prerequisites
 //     that fail, in the RFC's order; BIND looks at them first.
+//   - Adding A 0.0.0.0 or AAAA :: asks for the address that the request comes from
+//     and is refused where that is not allowed; BIND and Knot store it.
 //   - A DS record at the apex, and NS and DNAME records at a wildcard, are
 //     ignored as in BIND; Knot stores them.
 //   - RRSIG, NSEC, NSEC3 and NSEC3PARAM cannot be changed (RFC 3007, section

@@ -36,8 +36,7 @@ func (m *Message) takeSource(who acl.Principal, allowed bool) error {
 }
 
 func isUnspecified(t uint16, data string) bool {
-	a, ok := netip.AddrFromSlice([]byte(data))
-	return ok && a.IsUnspecified() && (t == dns.TypeA && a.Is4() || t == dns.TypeAAAA && a.Is6())
+	return (t == dns.TypeA || t == dns.TypeAAAA) && data == string(unspecified(t).AsSlice())
 }
 
 func unspecified(t uint16) netip.Addr {
