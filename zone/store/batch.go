@@ -80,6 +80,15 @@ func (b *batch) putRRset(z *Zone, id uint32, r *OwnedRRset) error {
 	return nil
 }
 
+func (b *batch) putContent(z *Zone, id uint32, sets []OwnedRRset, held *Held) error {
+	for i := range sets {
+		if err := b.putRRset(z, id, &sets[i]); err != nil {
+			return err
+		}
+	}
+	return b.putHeld(z, id, held)
+}
+
 // fits tells whether b and more keys of moderate size fit one transaction.
 func (s *Store) fits(b *batch, more int) bool {
 	maxSize, maxCount := maxBatch(s.o.MemTable)

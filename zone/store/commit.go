@@ -13,12 +13,12 @@ import (
 
 // The write path
 //
-// A commit is a list of RRsets in their new form, a journal entry, and the
-// zone's meta. Nearly always this fits one Badger transaction, which is atomic
+// A commit is a list of RRsets in their new form, what is held of numbers and
+// signers, a journal entry, and the zone's meta. Nearly always this fits one Badger transaction, which is atomic
 // and is synced once. Commit returns after that sync.
 //
 // A transaction holds 15 % of a memtable (0.3 MiB with the defaults). A larger
-// commit is staged: its new RRsets are packed into stage keys and its journal
+// commit is staged: its new content is packed into stage keys and its journal
 // entry is written, both out of sight; then one transaction writes meta with
 // the new serial and the number of staged parts. That transaction decides. The
 // staged RRsets are then moved into place, and meta is written once more
@@ -40,7 +40,10 @@ type Commit struct {
 	Time           time.Time
 	Deleted, Added []rr.RR      // without the SOA
 	Sets           []OwnedRRset // the RRsets that changed; those without data are deleted
+	Held           Held         // a commit may have nothing else: then From is To, and no journal entry is made
 }
+
+func (c *Commit) onlyHolds() bool { return len(c.Sets) == 0 && c.From == c.To }
 
 // Commit makes one change durable. After an error nothing of it counts, and
 // Repair must be called before the next one. ErrSerial, ErrOutOfZone,
@@ -62,18 +65,19 @@ func (z *Zone) commitLocked(c *Commit) error {
 	if z.torn.Load() || z.s.broken.Load() {
 		return ErrBroken
 	}
-	if c.From != st.serial || !rr.SerialGreater(c.To, c.From) || !beyond(c.To, st.burned, st.serial) {
+	if c.From != st.serial || !c.onlyHolds() && (!rr.SerialGreater(c.To, c.From) || !beyond(c.To, st.burned, st.serial)) {
 		return fmt.Errorf("%w: from %d to %d, at %d, used up to %d", ErrSerial, c.From, c.To, st.serial, st.burned)
 	}
 	b := &z.write.batch
 	b.reset()
 	defer b.shrink()
-	for i := range c.Sets {
-		if err := b.putRRset(z, st.id, &c.Sets[i]); err != nil {
-			return err
-		}
+	if err := b.putContent(z, st.id, c.Sets, &c.Held); err != nil {
+		return err
 	}
-	w := write{batch: b, sets: len(b.ops)}
+	w := write{batch: b, sets: len(b.ops), early: len(b.ops)}
+	if c.onlyHolds() {
+		return z.apply(w, st.id, st.meta)
+	}
 	size, err := b.putEntry(z.s, st, c)
 	if err != nil {
 		return err
@@ -87,7 +91,7 @@ func (z *Zone) commitLocked(c *Commit) error {
 	return z.apply(w, st.id, m)
 }
 
-// write is what changes a zone: a batch with its RRsets first, then what may
+// write is what changes a zone: a batch with its content first, then what may
 // be on disk before the change counts, then what must not.
 type write struct {
 	*batch
@@ -98,19 +102,19 @@ type write struct {
 func beyond(to, burned, serial uint32) bool { return to-serial > burned-serial }
 
 // Repair comes after a failed Commit: it gives the named RRsets the values
-// that they had before (none deletes), removes the journal entry of the failed
-// commit, and keeps serials up to burnedTo from ever being used again. It is
-// called again until it succeeds; it may be called without need.
-func (z *Zone) Repair(sets []OwnedRRset, burnedTo uint32) error {
+// that they had before (none deletes), and what was held, removes the journal
+// entry of the failed commit, and keeps serials up to burnedTo from ever being
+// used again. It is called again until it succeeds; it may be called without need.
+func (z *Zone) Repair(sets []OwnedRRset, held Held, burnedTo uint32) error {
 	z.write.Lock()
 	defer z.write.Unlock()
-	if err := z.repairLocked(sets, burnedTo); err != nil {
+	if err := z.repairLocked(sets, &held, burnedTo); err != nil {
 		return fmt.Errorf("repair zone %s: %w", z.apex, err)
 	}
 	return nil
 }
 
-func (z *Zone) repairLocked(sets []OwnedRRset, burnedTo uint32) error {
+func (z *Zone) repairLocked(sets []OwnedRRset, held *Held, burnedTo uint32) error {
 	st := z.state.Load()
 	if st == nil {
 		return ErrNotLoaded
@@ -121,10 +125,8 @@ func (z *Zone) repairLocked(sets []OwnedRRset, burnedTo uint32) error {
 	b := &z.write.batch
 	b.reset()
 	defer b.shrink()
-	for i := range sets {
-		if err := b.putRRset(z, st.id, &sets[i]); err != nil {
-			return err
-		}
+	if err := b.putContent(z, st.id, sets, held); err != nil {
+		return err
 	}
 	w := write{b, len(b.ops), len(b.ops)}
 	// A failed Seed or Drop may have led the table of zones elsewhere.
@@ -274,7 +276,7 @@ func unstage(b *batch, id uint32, v []byte) error {
 	}
 	for len(v) > 0 {
 		key, ok := next()
-		if !ok || len(key) < prefixLen || string(key[:prefixLen]) != string(zonePrefix(kindRRset, id)) {
+		if !ok || len(key) < prefixLen || key[0] != kindRRset && key[0] != kindHeld || string(key[1:prefixLen]) != string(zonePrefix(kindRRset, id)[1:]) {
 			return corrupt("staged key")
 		}
 		value, ok := next()

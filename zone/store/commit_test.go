@@ -162,12 +162,12 @@ func TestFailedCommitIsUndone(t *testing.T) {
 			}
 			next = errTest
 			truth := []OwnedRRset{soaSet(2), aSet(1, 5), {number(2), rr.RRset{Type: typeA}}, {number(3), rr.RRset{Type: typeA}}}
-			if err := z.Repair(truth, 4); !errors.Is(err, errTest) {
+			if err := z.Repair(truth, Held{}, 4); !errors.Is(err, errTest) {
 				t.Fatal(err)
 			}
 			next = nil
 			for range 2 { // a repair may be repeated
-				if err := z.Repair(truth, 4); err != nil {
+				if err := z.Repair(truth, Held{}, 4); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -262,7 +262,7 @@ func TestLargeCommitAtEveryFault(t *testing.T) {
 			if _, failed := firstOf(z); failed == nil && after {
 				t.Fatalf("fault %d: a torn zone can be read", n)
 			}
-			if err := z.Repair(undo, 2); err != nil {
+			if err := z.Repair(undo, Held{}, 2); err != nil {
 				t.Fatal(err)
 			}
 			wantContent(t, z, old)
@@ -270,7 +270,7 @@ func TestLargeCommitAtEveryFault(t *testing.T) {
 			commit(t, z, change(z, 1, 3, 1, 1, 6))
 		} else if hit {
 			// The fault came when the commit was whole already.
-			if err := z.Repair(nil, 2); err != nil {
+			if err := z.Repair(nil, Held{}, 2); err != nil {
 				t.Fatal(err)
 			}
 			wantContent(t, z, contentOf(c.Sets...))
@@ -325,7 +325,7 @@ func TestLargeRepairAtEveryFault(t *testing.T) {
 			}
 			return nil
 		}
-		err := z.Repair(truth, 3)
+		err := z.Repair(truth, Held{}, 3)
 		hit = countdown < 0
 		crashed := openZone(t, crash(t, s), apex)
 		check(t, crashed)
@@ -336,7 +336,7 @@ func TestLargeRepairAtEveryFault(t *testing.T) {
 			t.Fatalf("fault %d: %v", n, err)
 		}
 		s.fault = func(bool) error { return nil }
-		if err := z.Repair(truth, 3); err != nil {
+		if err := z.Repair(truth, Held{}, 3); err != nil {
 			t.Fatal(err)
 		}
 		wantContent(t, z, contentOf(truth...))
@@ -365,12 +365,12 @@ func TestFullFileSystemRefusesWritesOnly(t *testing.T) {
 	if err := z.Commit(change(z, 1, 2, 1, 1, 2)); !errors.Is(err, ErrFull) {
 		t.Fatal(err)
 	}
-	if err := z.Repair([]OwnedRRset{soaSet(1), aSet(1, 1)}, 2); !errors.Is(err, ErrFull) {
+	if err := z.Repair([]OwnedRRset{soaSet(1), aSet(1, 1)}, Held{}, 2); !errors.Is(err, ErrFull) {
 		t.Fatal(err)
 	}
 	wantContent(t, z, contentOf(soaSet(1), aSet(1, 1)))
 	s.o.Reserve = 0
-	if err := z.Repair([]OwnedRRset{soaSet(1), aSet(1, 1)}, 2); err != nil {
+	if err := z.Repair([]OwnedRRset{soaSet(1), aSet(1, 1)}, Held{}, 2); err != nil {
 		t.Fatal(err)
 	}
 	commit(t, z, change(z, 1, 3, 1, 1, 2))
@@ -420,12 +420,12 @@ func TestLogThatCannotBeContinued(t *testing.T) {
 	}
 	undo := change(z, serial, serial+1, 0, 500, int(serial)).Sets
 	undo[0] = soaSet(serial)
-	for err := z.Repair(undo, serial+1); err != nil; err = z.Repair(undo, serial+1) {
+	for err := z.Repair(undo, Held{}, serial+1); err != nil; err = z.Repair(undo, Held{}, serial+1) {
 		if !errors.Is(err, ErrBroken) {
 			t.Fatal(err)
 		}
 	}
-	if err := other.Repair(nil, 2); err != nil {
+	if err := other.Repair(nil, Held{}, 2); err != nil {
 		t.Fatal(err)
 	}
 	if err := other.Commit(&Commit{From: 1, To: 3}); err != nil {
@@ -453,7 +453,7 @@ func TestCommitBehindAFailedWriteDoesNotCount(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.fault = func(bool) error { return nil }
-	if err := z.Repair([]OwnedRRset{soaSet(1), {number(0), rr.RRset{Type: typeA}}}, 2); err != nil {
+	if err := z.Repair([]OwnedRRset{soaSet(1), {number(0), rr.RRset{Type: typeA}}}, Held{}, 2); err != nil {
 		t.Fatal(err)
 	}
 	everyWay(t, s, func(z *Zone) {
@@ -473,7 +473,7 @@ func TestClosedStoreRefuses(t *testing.T) {
 	if err := z.Commit(change(z, 2, 3, 1, 1, 2)); !errors.Is(err, ErrClosed) {
 		t.Errorf("commit: %v", err)
 	}
-	if err := z.Repair(nil, 3); !errors.Is(err, ErrClosed) {
+	if err := z.Repair(nil, Held{}, 3); !errors.Is(err, ErrClosed) {
 		t.Errorf("repair: %v", err)
 	}
 	if _, err := journalOf(z, 1, 2); !errors.Is(err, ErrClosed) {

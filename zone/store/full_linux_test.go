@@ -47,7 +47,7 @@ func TestFullDisk(t *testing.T) {
 	if err := z.Commit(change(z, serial, serial+1, 0, 1, 1)); !errors.Is(err, ErrFull) {
 		t.Fatal(err)
 	}
-	if err := z.Repair([]OwnedRRset{soaSet(serial)}, serial+1); !errors.Is(err, ErrFull) {
+	if err := z.Repair([]OwnedRRset{soaSet(serial)}, Held{}, serial+1); !errors.Is(err, ErrFull) {
 		t.Fatal(err)
 	}
 	check(t, z)
@@ -61,7 +61,7 @@ func TestFullDisk(t *testing.T) {
 	for i := used - 1000; i < used; i++ {
 		undo = append(undo, OwnedRRset{number(i), rr.RRset{Type: typeA}})
 	}
-	if err := z.Repair(undo, serial+1); err != nil {
+	if err := z.Repair(undo, Held{}, serial+1); err != nil {
 		t.Fatal(err)
 	}
 	commit(t, z, change(z, serial, serial+2, 0, 1, 1))

@@ -16,10 +16,11 @@ const (
 	kindEntry  = 'j'
 	kindRRset  = 'r'
 	kindStage  = 's'
+	kindHeld   = 'h'
 )
 
 // zoneKinds are the kinds that go with a zone's number.
-var zoneKinds = [...]byte{kindMeta, kindTrim, kindEntry, kindRRset, kindStage}
+var zoneKinds = [...]byte{kindMeta, kindTrim, kindEntry, kindRRset, kindStage, kindHeld}
 
 // prefixLen is the length of kind and zone number.
 const prefixLen = 5

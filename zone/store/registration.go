@@ -1,0 +1,261 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"net/netip"
+	"slices"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"dialtone/zone/rr"
+)
+
+// Registration is what the store holds of a number beside its records: how long
+// they stay, and who put them. Moments are milliseconds since 1970.
+type Registration struct {
+	Number   string // the label next to the apex in lower case, without its length; it may be of other octets than digits
+	Lease    int64  // when all records of the number go, those below it too, but for KEY; 0: they stay
+	KeyLease int64  // when KEY goes; 0: it stays
+	Signed   uint32 // newest time signed by the number's own key (RFC 8945, section 5.2.3), in seconds since 1970; 0: none
+	Digest   uint64 // of the message that was signed then
+	Updated  int64  // the last update
+	Key      rr.Name
+	From     netip.Addr // whence the last update came, signed by Key, or unsigned when that is ""
+}
+
+// Signer is the newest time signed by a key that is not that of a number.
+type Signer struct {
+	Key    rr.Name // in lower case
+	Signed uint32  // in seconds since 1970
+	Digest uint64  // of the message that was signed then
+}
+
+// Held is what a commit puts beside records. A Registration that says nothing is deleted.
+type Held struct {
+	Registrations []Registration
+	Signers       []Signer
+}
+
+func (r *Registration) saysNothing() bool { return r.Lease == 0 && r.KeyLease == 0 && r.Signed == 0 }
+
+// Registrations and Signers have keys of one kind, told apart by the octet
+// behind the zone's number.
+const (
+	heldNumber = 0x01
+	heldSigner = 0x02
+
+	encHeld = 1
+
+	flagOwnKey = 0x01 // Key is the number's name
+)
+
+func (b *batch) putHeld(z *Zone, id uint32, h *Held) error {
+	for i := range h.Registrations {
+		if err := b.putRegistration(z, id, &h.Registrations[i]); err != nil {
+			return err
+		}
+	}
+	for i := range h.Signers {
+		s := &h.Signers[i]
+		if !s.Key.Valid() {
+			return fmt.Errorf("signer %s: %w", s.Key, ErrOutOfZone)
+		}
+		key := append(append(zonePrefix(kindHeld, id), heldSigner), s.Key...)
+		v := binary.BigEndian.AppendUint32([]byte{encHeld}, s.Signed)
+		b.put(key, binary.BigEndian.AppendUint64(v, s.Digest))
+	}
+	return nil
+}
+
+func (b *batch) putRegistration(z *Zone, id uint32, r *Registration) error {
+	if len(r.Number) == 0 || len(r.Number) > 63 {
+		return fmt.Errorf("registration of %q: %w", r.Number, ErrOutOfZone)
+	}
+	from := len(b.arena)
+	b.arena = binary.BigEndian.AppendUint32(append(b.arena, kindHeld), id)
+	b.arena = append(append(b.arena, heldNumber), r.Number...)
+	mid := len(b.arena)
+	if r.saysNothing() {
+		b.delete(b.arena[from:mid:mid])
+		return nil
+	}
+	b.arena = r.append(b.arena, z.lower)
+	b.put(b.arena[from:mid:mid], b.arena[mid:len(b.arena):len(b.arena)])
+	return nil
+}
+
+func (r *Registration) append(b []byte, apex rr.Name) []byte {
+	key := r.Key
+	flags := byte(0)
+	if isNumberKey(key, r.Number, apex) {
+		key, flags = "", flagOwnKey
+	}
+	b = append(b, encHeld, flags)
+	b = binary.AppendVarint(b, r.Lease)
+	b = binary.AppendVarint(b, r.KeyLease)
+	b = binary.AppendUvarint(b, uint64(r.Signed))
+	b = binary.BigEndian.AppendUint64(b, r.Digest)
+	b = binary.AppendVarint(b, r.Updated)
+	a := r.From.Unmap().WithZone("").AsSlice()
+	b = append(append(b, byte(len(a))), a...)
+	return append(b, key...)
+}
+
+// isNumberKey tells whether key bears the name of the number.
+func isNumberKey(key rr.Name, number string, apex rr.Name) bool {
+	return len(key) == 1+len(number)+len(apex) && int(key[0]) == len(number) &&
+		rr.EqualFold(key[1:1+len(number)], number) && rr.EqualFold(key[1+len(number):], apex)
+}
+
+func decodeRegistration(number string, apex rr.Name, v []byte) (r Registration, err error) {
+	if len(v) < 2 || v[0] != encHeld || v[1] > flagOwnKey || len(number) == 0 || len(number) > 63 {
+		return r, corrupt("registration with a bad head")
+	}
+	own := v[1] == flagOwnKey
+	v = v[2:]
+	ok := true
+	varint := func() int64 {
+		x, n := binary.Varint(v)
+		if n <= 0 {
+			ok = false
+			return 0
+		}
+		v = v[n:]
+		return x
+	}
+	r.Number = number
+	r.Lease, r.KeyLease = varint(), varint()
+	signed, n := binary.Uvarint(v)
+	if !ok || n <= 0 || len(v) < n+8 || signed > 1<<32-1 {
+		return r, corrupt("registration that is cut short")
+	}
+	r.Signed = uint32(signed)
+	r.Digest = binary.BigEndian.Uint64(v[n:])
+	v = v[n+8:]
+	r.Updated = varint()
+	if !ok || len(v) < 1 || len(v) < 1+int(v[0]) {
+		return r, corrupt("registration that is cut short")
+	}
+	a := v[1 : 1+int(v[0])]
+	if r.From, ok = netip.AddrFromSlice(a); !ok && len(a) > 0 {
+		return r, corrupt("registration with a bad address")
+	}
+	v = v[1+len(a):]
+	switch {
+	case own && len(v) == 0:
+		r.Key = rr.Name(append(append([]byte{byte(len(number))}, number...), apex...))
+	case !own && len(v) == 0:
+	case !own && rr.Name(v).Valid():
+		r.Key = rr.Name(v)
+	default:
+		return r, corrupt("registration with a bad key name")
+	}
+	return r, nil
+}
+
+// Registration reads what is held of a number; the zero value when that is
+// nothing.
+func (z *Zone) Registration(number string) (r Registration, err error) {
+	st := z.state.Load()
+	if st == nil {
+		return r, ErrNotLoaded
+	}
+	err = z.s.view(func(txn *badger.Txn) error {
+		v, err := get(txn, append(append(zonePrefix(kindHeld, st.id), heldNumber), number...))
+		if err != nil {
+			return err
+		}
+		r, err = decodeRegistration(number, z.apex, v)
+		return err
+	})
+	if _, err = found(err); err != nil {
+		return Registration{}, fmt.Errorf("registration of %s in zone %s: %w", number, z.apex, err)
+	}
+	return r, nil
+}
+
+// Registrations streams all of them. Each is replaced by the next one; an error
+// ends the stream.
+func (z *Zone) Registrations() iter.Seq2[*Registration, error] {
+	return func(yield func(*Registration, error) bool) {
+		st := z.state.Load()
+		if st == nil {
+			yield(nil, ErrNotLoaded)
+			return
+		}
+		var r Registration
+		err := z.eachHeld(st.id, heldNumber, func(name, value []byte) (more bool, err error) {
+			if r, err = decodeRegistration(string(name), z.apex, value); err != nil {
+				return false, err
+			}
+			return yield(&r, nil), nil
+		})
+		if err != nil {
+			yield(nil, fmt.Errorf("registrations of zone %s: %w", z.apex, err))
+		}
+	}
+}
+
+// Signers gives all of them.
+func (z *Zone) Signers() (list []Signer, err error) {
+	st := z.state.Load()
+	if st == nil {
+		return nil, ErrNotLoaded
+	}
+	err = z.eachHeld(st.id, heldSigner, func(name, value []byte) (bool, error) {
+		if len(value) != 1+4+8 || value[0] != encHeld || !rr.Name(name).Valid() {
+			return false, corrupt("signer")
+		}
+		list = append(list, Signer{rr.Name(name), binary.BigEndian.Uint32(value[1:]), binary.BigEndian.Uint64(value[5:])})
+		return true, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("signers of zone %s: %w", z.apex, err)
+	}
+	return list, nil
+}
+
+func (z *Zone) eachHeld(id uint32, what byte, f func(name, value []byte) (more bool, err error)) error {
+	prefix := append(zonePrefix(kindHeld, id), what)
+	return z.s.view(func(txn *badger.Txn) error {
+		return each(txn, prefix, nil, func(key, value []byte) (bool, error) { return f(key[len(prefix):], value) })
+	})
+}
+
+// Below gives the owners at and below each of the numbers, as the last commit
+// left them: those with records, in lower case, by number in canonical order.
+func (z *Zone) Below(numbers []string) (owners []rr.Name, err error) {
+	st := z.state.Load()
+	if st == nil {
+		return nil, ErrNotLoaded
+	}
+	numbers = slices.Clone(numbers)
+	slices.Sort(numbers) // the nearer the next one is, the less Badger has to seek
+	err = z.s.view(func(txn *badger.Txn) error {
+		o := badger.DefaultIteratorOptions
+		o.PrefetchValues = false
+		o.Prefix = zonePrefix(kindRRset, st.id)
+		it := txn.NewIterator(o)
+		defer it.Close()
+		for _, n := range numbers {
+			key := appendOwner(zonePrefix(kindRRset, st.id), string(byte(len(n)))+n)
+			at := key[:len(key)-1] // less what closes the owner: names below go on there
+			for it.Seek(at); it.ValidForPrefix(at); it.Next() {
+				own, _, err := cutOwner(nil, it.Item().Key()[prefixLen:])
+				if err != nil {
+					return err
+				}
+				if owner := rr.Name(own) + z.apex; len(owners) == 0 || owners[len(owners)-1] != owner {
+					owners = append(owners, owner)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("names below numbers of zone %s: %w", z.apex, err)
+	}
+	return owners, nil
+}
