@@ -22,6 +22,7 @@ type Draft struct {
 	nodes   map[string]*draftNode // by owner relative to the apex, lower-case
 	touched []*draftNode          // in order of first touch
 	undo    []undoStep            // of the op that is being evaluated
+	held    draftHeld             // what is held beside records
 	octets  int                   // of all that was read and set in this batch, roughly
 	fault   error                 // what an op did wrong to the draft
 	path    table.Path
@@ -45,6 +46,7 @@ func (d *Draft) reset() {
 	clear(d.nodes)
 	d.touched, d.undo, d.octets, d.fault = d.touched[:0], d.undo[:0], 0, nil
 	d.base = d.z.cur.Load()
+	d.held.reset(d.z)
 }
 
 // Apex of the zone.
@@ -122,6 +124,12 @@ func (d *Draft) node(owner rr.Name) *draftNode {
 	if n := d.nodes[string(key)]; n != nil {
 		return n
 	}
+	if d.held.used && key != "" {
+		d.number(key.TopLabel("")) // a number whose lease has ended has no records
+		if n := d.nodes[string(key)]; n != nil {
+			return n
+		}
+	}
 	n := &draftNode{key: string(key), owner: d.spelled(owner)}
 	d.octets += len(owner)
 	if m, ok := d.z.find(&d.path, string(key), d.base.number); ok {
@@ -160,6 +168,10 @@ func (d *Draft) keep() bool {
 			changed = true
 		}
 	}
+	if d.held.used {
+		d.forgetEmpty()
+		d.held.keep()
+	}
 	d.undo = d.undo[:0]
 	return changed
 }
@@ -170,6 +182,7 @@ func (d *Draft) revert() {
 		u.node.seen = false
 		u.node.now, u.node.owner = u.sets, u.owner
 	}
+	d.held.revert()
 	d.undo, d.fault = d.undo[:0], nil
 }
 
@@ -198,13 +211,24 @@ func (d *Draft) diff() *store.Commit {
 		d.diffNode(c, n)
 	}
 	if len(c.Sets) == 0 {
-		return nil
+		return d.onlyHeld()
 	}
+	c.Held = d.held.changes()
 	oldSOA, _ := findSet(d.node(d.z.apex).before, dns.TypeSOA)
 	newSOA, _ := findSet(d.node(d.z.apex).now, dns.TypeSOA)
 	c.To = d.serial()
 	c.OldSOA = rr.RR{Owner: d.z.apex, Type: dns.TypeSOA, TTL: oldSOA.TTL, Data: oldSOA.Data[0]}
 	c.NewSOA = rr.RR{Owner: d.z.apex, Type: dns.TypeSOA, TTL: newSOA.TTL, Data: newSOA.Data[0]}
+	return c
+}
+
+// onlyHeld gives a commit of what the batch puts beside records; nil when that
+// is nothing.
+func (d *Draft) onlyHeld() *store.Commit {
+	c := &store.Commit{From: d.base.serial, To: d.base.serial, Held: d.held.changes()}
+	if len(c.Held.Registrations)+len(c.Held.Signers) == 0 {
+		return nil
+	}
 	return c
 }
 

@@ -25,12 +25,14 @@ func (w *writer) fail(c *store.Commit, err error) {
 		op.Done(Committed{Err: err, Serial: serial})
 	}
 	w.behind = nil
-	w.burn(c)
-	truth := w.truth(c)
+	if len(c.Sets) > 0 {
+		w.burn(c)
+	}
+	truth, held := w.truth(c), z.held.truth(&c.Held)
 	tick := time.NewTicker(z.o.RepairEvery)
 	defer tick.Stop()
 	for tries := 1; ; tries++ {
-		again := z.o.Store.Repair(truth, w.burned)
+		again := z.o.Store.Repair(truth, held, w.burned)
 		if again == nil {
 			break
 		}

@@ -72,8 +72,9 @@ type version struct {
 
 // View is one version of a zone, for use within one Begin..End of a Reader.
 type View struct {
-	z *Zone
-	v *version
+	z     *Zone
+	v     *version
+	ended *table.Numbers // numbers whose leases have ended: look-ups do not see them; nil for none
 }
 
 // Zone tells whose version this is.
@@ -107,10 +108,20 @@ func (v View) Node(q *QName) (Node, bool) {
 		h = t.Extend(h, q.Wire[o+1:o+1+int(q.Wire[o])])
 	}
 	n, ok := t.Find(h, q.Wire[:end], v.v.number)
-	return Node{n}, ok && len(n.Body()) > 0
+	return Node{n}, ok && len(n.Body()) > 0 && (v.ended == nil || !v.hasEnded(q))
 }
 
-// Nodes gives every node that has data, the apex included, in no order.
+// hasEnded tells whether q is a number whose lease has ended, or is below it.
+func (v View) hasEnded(q *QName) bool {
+	if q.Labels == v.z.labels {
+		return false
+	}
+	o := int(q.Off[q.Labels-v.z.labels-1])
+	return v.ended.Has(q.Wire[o+1 : o+1+int(q.Wire[o])])
+}
+
+// Nodes gives every node that has data, the apex included, in no order, those
+// whose lease has ended too until a commit takes them away.
 func (v View) Nodes() iter.Seq[Node] {
 	return func(yield func(Node) bool) {
 		for n := range v.z.table.All(v.v.number) {
@@ -172,7 +183,7 @@ func (v View) Lookup(q *QName, qtype uint16, r *Result) {
 		o := int(q.Off[q.Labels-k-1])
 		below := z.table.Extend(h, q.Wire[o+1:o+1+int(q.Wire[o])])
 		next, ok := z.table.Find(below, q.Wire[o:end], v.v.number)
-		if !ok {
+		if !ok || v.ended != nil && k == z.labels && v.hasEnded(q) {
 			v.synthesise(q, q.Wire[q.Off[q.Labels-k]:end], h, qtype, r)
 			return
 		}

@@ -290,7 +290,7 @@ func (w *writer) commit(c *store.Commit) {
 		return
 	}
 	if c != nil && w.cancelledOut(c) {
-		c = nil
+		c = w.draft.onlyHeld()
 	}
 	if c != nil {
 		c.Time = time.Now()
@@ -303,10 +303,14 @@ func (w *writer) commit(c *store.Commit) {
 			w.fail(c, err)
 			return
 		}
-		w.burned = 0
 		w.z.Commits.Add(1)
-		w.apply(c)
-		w.z.o.Trace("publish")
+		if len(c.Sets) > 0 {
+			w.burned = 0
+			w.apply(c)
+			w.z.o.Trace("publish")
+		}
+		w.z.held.apply(&c.Held)
+		w.z.held.revive(w.draft.held.numbers, w.draft.held.now)
 	}
 	serial := w.z.cur.Load().serial
 	for i, op := range w.ops {
@@ -314,7 +318,7 @@ func (w *writer) commit(c *store.Commit) {
 		w.done[i].Serial = serial
 		op.Done(w.done[i])
 	}
-	if c != nil {
+	if c != nil && len(c.Sets) > 0 {
 		w.z.o.Trace("notify")
 		w.z.announce(serial)
 	}

@@ -27,6 +27,7 @@ type Zone struct {
 
 	cur   atomic.Pointer[version]
 	table table.Table
+	held  held
 
 	queue     queue
 	stopped   chan struct{} // closed when the writer has ended
@@ -47,14 +48,15 @@ type Zone struct {
 type Options struct {
 	Apex           rr.Name
 	Store          Store
-	JournalMaxAge  time.Duration // (168h) older journal entries are dropped
-	JournalMaxSize int64         // (1 GiB) octets of journal entries that are kept
-	QueueLen       int           // (4096) ops that may wait
-	BatchOps       int           // (1024) ops in one commit
-	BatchOctets    int           // (1 MiB) of changes in one commit; one op may have more
-	CommitInterval time.Duration // (2 ms) from commit to commit while several ops come at once; negative: none
-	RepairEvery    time.Duration // (1s) between tries to make a failed store work
-	Logger         *slog.Logger  // (slog.Default)
+	JournalMaxAge  time.Duration    // (168h) older journal entries are dropped
+	JournalMaxSize int64            // (1 GiB) octets of journal entries that are kept
+	QueueLen       int              // (4096) ops that may wait
+	BatchOps       int              // (1024) ops in one commit
+	BatchOctets    int              // (1 MiB) of changes in one commit; one op may have more
+	CommitInterval time.Duration    // (2 ms) from commit to commit while several ops come at once; negative: none
+	RepairEvery    time.Duration    // (1s) between tries to make a failed store work
+	Now            func() time.Time // (time.Now) the clock of leases
+	Logger         *slog.Logger     // (slog.Default)
 
 	// Loaded, when not nil, is what the store holds: Open uses it up and does not
 	// read the store.
@@ -73,9 +75,13 @@ type Store interface {
 	All() iter.Seq2[*rr.Octets, error]
 	Estimate() int // about how many RRsets All gives; 0 when it is not known
 	Commit(c *store.Commit) error
-	Repair(sets []store.OwnedRRset, burnedTo uint32) error
+	Repair(sets []store.OwnedRRset, held store.Held, burnedTo uint32) error
 	Trim(now time.Time, maxAge time.Duration, maxSize int64) error
 	Journal(from, to uint32) iter.Seq2[*store.Entry, error]
+	Registrations() iter.Seq2[*rr.Registration, error]
+	Registration(number string) (rr.Registration, error)
+	Signers() ([]rr.Signer, error)
+	Below(numbers []string) ([]rr.Name, error)
 }
 
 func (o *Options) setDefaults() {
@@ -98,6 +104,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.RepairEvery <= 0 {
 		o.RepairEvery = time.Second
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -132,6 +141,9 @@ func Open(ctx context.Context, o Options) (*Zone, error) {
 		return nil, fmt.Errorf("zone %s: %w", o.Apex, ErrNotLoaded)
 	}
 	z.w.init(z, meta.Burned)
+	if err := z.loadHeld(); err != nil {
+		return nil, fmt.Errorf("zone %s: %w", o.Apex, err)
+	}
 	if o.Loaded != nil {
 		o.Loaded.l.finish()
 		err = z.publish(1)
@@ -181,7 +193,12 @@ func (z *Zone) publish(number uint64) error {
 func (z *Zone) Apex() rr.Name { return z.apex }
 
 // View gives the current version. Call it between Begin and End of a Reader.
-func (z *Zone) View() View { return View{z, z.cur.Load()} }
+func (z *Zone) View() View {
+	// In this order: a number leaves the ended ones when a version without its
+	// old records is there.
+	ended := z.held.ended.Load()
+	return View{z, z.cur.Load(), ended}
+}
 
 // Journal gives the changes that lead from one serial to another, oldest
 // first; store.ErrNoHistory when they are not kept.

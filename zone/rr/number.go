@@ -22,11 +22,6 @@ func (n Name) NumberOf(apex Name) (number string, own, ok bool) {
 	if len(n) <= len(apex) || !n.IsBelowOrEqual(apex) {
 		return "", false, false
 	}
-	label := n[:len(n)-len(apex)]
-	own = true
-	for int(label[0])+1 < len(label) {
-		label, own = label[int(label[0])+1:], false
-	}
-	number = string(label[1:])
-	return number, own, IsNumber(number)
+	number = n.TopLabel(apex)
+	return number, len(n) == 1+len(number)+len(apex), IsNumber(number)
 }

@@ -12,33 +12,11 @@ import (
 	"dialtone/zone/rr"
 )
 
-// Registration is what the store holds of a number beside its records: how long
-// they stay, and who put them. Moments are milliseconds since 1970.
-type Registration struct {
-	Number   string // the label next to the apex in lower case, without its length; it may be of other octets than digits
-	Lease    int64  // when all records of the number go, those below it too, but for KEY; 0: they stay
-	KeyLease int64  // when KEY goes; 0: it stays
-	Signed   uint32 // newest time signed by the number's own key (RFC 8945, section 5.2.3), in seconds since 1970; 0: none
-	Digest   uint64 // of the message that was signed then
-	Updated  int64  // the last update
-	Key      rr.Name
-	From     netip.Addr // whence the last update came, signed by Key, or unsigned when that is ""
-}
-
-// Signer is the newest time signed by a key that is not that of a number.
-type Signer struct {
-	Key    rr.Name // in lower case
-	Signed uint32  // in seconds since 1970
-	Digest uint64  // of the message that was signed then
-}
-
 // Held is what a commit puts beside records. A Registration that says nothing is deleted.
 type Held struct {
-	Registrations []Registration
-	Signers       []Signer
+	Registrations []rr.Registration
+	Signers       []rr.Signer
 }
-
-func (r *Registration) saysNothing() bool { return r.Lease == 0 && r.KeyLease == 0 && r.Signed == 0 }
 
 // Registrations and Signers have keys of one kind, told apart by the octet
 // behind the zone's number.
@@ -69,7 +47,7 @@ func (b *batch) putHeld(z *Zone, id uint32, h *Held) error {
 	return nil
 }
 
-func (b *batch) putRegistration(z *Zone, id uint32, r *Registration) error {
+func (b *batch) putRegistration(z *Zone, id uint32, r *rr.Registration) error {
 	if len(r.Number) == 0 || len(r.Number) > 63 {
 		return fmt.Errorf("registration of %q: %w", r.Number, ErrOutOfZone)
 	}
@@ -77,16 +55,16 @@ func (b *batch) putRegistration(z *Zone, id uint32, r *Registration) error {
 	b.arena = binary.BigEndian.AppendUint32(append(b.arena, kindHeld), id)
 	b.arena = append(append(b.arena, heldNumber), r.Number...)
 	mid := len(b.arena)
-	if r.saysNothing() {
+	if r.SaysNothing() {
 		b.delete(b.arena[from:mid:mid])
 		return nil
 	}
-	b.arena = r.append(b.arena, z.lower)
+	b.arena = appendRegistration(b.arena, r, z.lower)
 	b.put(b.arena[from:mid:mid], b.arena[mid:len(b.arena):len(b.arena)])
 	return nil
 }
 
-func (r *Registration) append(b []byte, apex rr.Name) []byte {
+func appendRegistration(b []byte, r *rr.Registration, apex rr.Name) []byte {
 	key := r.Key
 	flags := byte(0)
 	if isNumberKey(key, r.Number, apex) {
@@ -109,7 +87,7 @@ func isNumberKey(key rr.Name, number string, apex rr.Name) bool {
 		rr.EqualFold(key[1:1+len(number)], number) && rr.EqualFold(key[1+len(number):], apex)
 }
 
-func decodeRegistration(number string, apex rr.Name, v []byte) (r Registration, err error) {
+func decodeRegistration(number string, apex rr.Name, v []byte) (r rr.Registration, err error) {
 	if len(v) < 2 || v[0] != encHeld || v[1] > flagOwnKey || len(number) == 0 || len(number) > 63 {
 		return r, corrupt("registration with a bad head")
 	}
@@ -157,7 +135,7 @@ func decodeRegistration(number string, apex rr.Name, v []byte) (r Registration, 
 
 // Registration reads what is held of a number; the zero value when that is
 // nothing.
-func (z *Zone) Registration(number string) (r Registration, err error) {
+func (z *Zone) Registration(number string) (r rr.Registration, err error) {
 	st := z.state.Load()
 	if st == nil {
 		return r, ErrNotLoaded
@@ -171,21 +149,21 @@ func (z *Zone) Registration(number string) (r Registration, err error) {
 		return err
 	})
 	if _, err = found(err); err != nil {
-		return Registration{}, fmt.Errorf("registration of %s in zone %s: %w", number, z.apex, err)
+		return rr.Registration{}, fmt.Errorf("registration of %s in zone %s: %w", number, z.apex, err)
 	}
 	return r, nil
 }
 
 // Registrations streams all of them. Each is replaced by the next one; an error
 // ends the stream.
-func (z *Zone) Registrations() iter.Seq2[*Registration, error] {
-	return func(yield func(*Registration, error) bool) {
+func (z *Zone) Registrations() iter.Seq2[*rr.Registration, error] {
+	return func(yield func(*rr.Registration, error) bool) {
 		st := z.state.Load()
 		if st == nil {
 			yield(nil, ErrNotLoaded)
 			return
 		}
-		var r Registration
+		var r rr.Registration
 		err := z.eachHeld(st.id, heldNumber, func(name, value []byte) (more bool, err error) {
 			if r, err = decodeRegistration(string(name), z.apex, value); err != nil {
 				return false, err
@@ -199,7 +177,7 @@ func (z *Zone) Registrations() iter.Seq2[*Registration, error] {
 }
 
 // Signers gives all of them.
-func (z *Zone) Signers() (list []Signer, err error) {
+func (z *Zone) Signers() (list []rr.Signer, err error) {
 	st := z.state.Load()
 	if st == nil {
 		return nil, ErrNotLoaded
@@ -208,7 +186,7 @@ func (z *Zone) Signers() (list []Signer, err error) {
 		if len(value) != 1+4+8 || value[0] != encHeld || !rr.Name(name).Valid() {
 			return false, corrupt("signer")
 		}
-		list = append(list, Signer{rr.Name(name), binary.BigEndian.Uint32(value[1:]), binary.BigEndian.Uint64(value[5:])})
+		list = append(list, rr.Signer{Key: rr.Name(name), Signed: binary.BigEndian.Uint32(value[1:]), Digest: binary.BigEndian.Uint64(value[5:])})
 		return true, nil
 	})
 	if err != nil {

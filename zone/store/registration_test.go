@@ -12,9 +12,9 @@ import (
 	"dialtone/zone/rr"
 )
 
-func registration(i int) Registration {
+func registration(i int) rr.Registration {
 	n := fmt.Sprintf("%07d", i)
-	return Registration{
+	return rr.Registration{
 		Number: n, Lease: 1_800_000_000_123 + int64(i), Signed: 1_800_000_000, Digest: uint64(i) << 40, Updated: 1_799_999_999_999,
 		Key: number(i), From: netip.MustParseAddr("192.0.2.7"),
 	}
@@ -27,7 +27,7 @@ func seeded(t *testing.T) (*Store, *Zone) {
 	return s, z
 }
 
-func heldBy(t testing.TB, z *Zone) (list []Registration) {
+func heldBy(t testing.TB, z *Zone) (list []rr.Registration) {
 	t.Helper()
 	for r, err := range z.Registrations() {
 		if err != nil {
@@ -40,17 +40,17 @@ func heldBy(t testing.TB, z *Zone) (list []Registration) {
 
 func TestRegistrationsAreKept(t *testing.T) {
 	s, z := seeded(t)
-	list := []Registration{
+	list := []rr.Registration{
 		registration(1),
 		{Number: "a.\x00b", KeyLease: 5, Updated: -1, Key: rr.MustName("pbx.key."), From: netip.MustParseAddr("2001:db8::1")},
 		{Number: "2", Lease: 7},
 	}
-	signers := []Signer{{rr.MustName("pbx.key."), 1<<32 - 1, 1<<64 - 1}, {rr.MustName("other."), 1, 2}}
+	signers := []rr.Signer{{Key: rr.MustName("pbx.key."), Signed: 1<<32 - 1, Digest: 1<<64 - 1}, {Key: rr.MustName("other."), Signed: 1, Digest: 2}}
 	c := change(z, 1, 2, 0, 1, 9)
 	c.Held = Held{list, signers}
 	commit(t, z, c)
 	want := slices.Clone(list)
-	slices.SortFunc(want, func(a, b Registration) int { return cmp.Compare(a.Number, b.Number) })
+	slices.SortFunc(want, func(a, b rr.Registration) int { return cmp.Compare(a.Number, b.Number) })
 	same := func(z *Zone) {
 		t.Helper()
 		if got := heldBy(t, z); !reflect.DeepEqual(got, want) {
@@ -69,7 +69,7 @@ func TestRegistrationsAreKept(t *testing.T) {
 	same(z)
 	// A commit of such alone costs no serial and no journal entry.
 	list[0].Lease++
-	want[slices.IndexFunc(want, func(r Registration) bool { return r.Number == list[0].Number })].Lease++
+	want[slices.IndexFunc(want, func(r rr.Registration) bool { return r.Number == list[0].Number })].Lease++
 	commit(t, z, &Commit{From: 2, To: 2, Held: Held{Registrations: list[:1]}})
 	s = reopen(t, s)
 	z = openZone(t, s, apex)
@@ -79,11 +79,11 @@ func TestRegistrationsAreKept(t *testing.T) {
 	}
 	check(t, z)
 	// One that says nothing goes.
-	commit(t, z, &Commit{From: 2, To: 2, Held: Held{Registrations: []Registration{{Number: "2", Updated: 9}}}})
-	if r, err := z.Registration("2"); err != nil || r != (Registration{}) {
+	commit(t, z, &Commit{From: 2, To: 2, Held: Held{Registrations: []rr.Registration{{Number: "2", Updated: 9}}}})
+	if r, err := z.Registration("2"); err != nil || r != (rr.Registration{}) {
 		t.Errorf("%+v, %v", r, err)
 	}
-	if err := z.Commit(&Commit{From: 2, To: 2, Held: Held{Registrations: []Registration{{Lease: 1}}}}); !errors.Is(err, ErrOutOfZone) {
+	if err := z.Commit(&Commit{From: 2, To: 2, Held: Held{Registrations: []rr.Registration{{Lease: 1}}}}); !errors.Is(err, ErrOutOfZone) {
 		t.Errorf("no number: %v", err)
 	}
 	// They go with the zone.
@@ -125,12 +125,12 @@ func TestRepairHolds(t *testing.T) {
 	s := openStore(t, o)
 	z := openZone(t, s, apex)
 	seed(t, z, 1)
-	before := Held{Registrations: []Registration{registration(1)}}
+	before := Held{Registrations: []rr.Registration{registration(1)}}
 	commit(t, z, &Commit{From: 1, To: 1, Held: before})
 	fail = true
 	changed := registration(1)
 	changed.Lease = 1
-	if err := z.Commit(&Commit{From: 1, To: 1, Held: Held{Registrations: []Registration{changed}}}); !errors.Is(err, ErrTorn) {
+	if err := z.Commit(&Commit{From: 1, To: 1, Held: Held{Registrations: []rr.Registration{changed}}}); !errors.Is(err, ErrTorn) {
 		t.Fatal(err)
 	}
 	if err := z.Repair(nil, before, 1); err != nil {
@@ -165,15 +165,15 @@ func TestBelow(t *testing.T) {
 
 func FuzzDecodeRegistration(f *testing.F) {
 	r := registration(3)
-	f.Add(r.append(nil, apex))
+	f.Add(appendRegistration(nil, &r, apex))
 	r.Key, r.From = rr.MustName("k."), netip.Addr{}
-	f.Add(r.append(nil, apex))
+	f.Add(appendRegistration(nil, &r, apex))
 	f.Fuzz(func(t *testing.T, v []byte) {
 		r, err := decodeRegistration("3", apex, v)
 		if err != nil {
 			return
 		}
-		again, err := decodeRegistration("3", apex, r.append(nil, apex))
+		again, err := decodeRegistration("3", apex, appendRegistration(nil, &r, apex))
 		if err != nil || again != r {
 			t.Errorf("%+v is read back as %+v, %v", r, again, err)
 		}

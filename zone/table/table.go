@@ -50,6 +50,12 @@ func (t *Table) Find(h Hash, name []byte, version uint64) (Node, bool) {
 	return t.asOf(n, version)
 }
 
+// HasBelow tells whether there are names below a name. Writer only.
+func (t *Table) HasBelow(p *Path) bool {
+	r, n := t.lookup(p.Hash(), p.lower)
+	return r != 0 && !n.gone() && n.children() > 0
+}
+
 func (t *Table) asOf(n Node, version uint64) (Node, bool) {
 	for n.version() > version {
 		p := n.prev()

@@ -3,6 +3,7 @@ package zonetest
 import (
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -16,7 +17,8 @@ import (
 
 // Store is a zone's place in memory; it implements zone.Store.
 type Store struct {
-	mu struct {
+	apex rr.Name // in lower case
+	mu   struct {
 		sync.Mutex
 		sets    []store.OwnedRRset
 		journal []*store.Entry
@@ -24,6 +26,8 @@ type Store struct {
 		burned  uint32
 		commits int
 		repairs int
+		numbers map[string]rr.Registration
+		signers map[rr.Name]rr.Signer
 		fail    error
 	}
 }
@@ -39,7 +43,7 @@ func NewStore(t testing.TB, sets []store.OwnedRRset) *Store {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s.mu.serial = soa.Serial
+			s.mu.serial, s.apex = soa.Serial, x.Owner.Lower()
 		}
 	}
 	return s
@@ -98,8 +102,13 @@ func (s *Store) Commit(c *store.Commit) error {
 	if s.mu.fail != nil {
 		return s.mu.fail
 	}
-	if c.From != s.mu.serial || !rr.SerialGreater(c.To, c.From) {
+	if c.From != s.mu.serial || len(c.Sets) > 0 && !rr.SerialGreater(c.To, c.From) {
 		return fmt.Errorf("commit from serial %d to %d at %d", c.From, c.To, s.mu.serial)
+	}
+	s.hold(c.Held)
+	if len(c.Sets) == 0 && c.To == c.From {
+		s.mu.commits++
+		return nil
 	}
 	s.put(c.Sets)
 	s.mu.serial = c.To
@@ -121,14 +130,70 @@ func (s *Store) put(sets []store.OwnedRRset) {
 	Sort(s.mu.sets)
 }
 
+func (s *Store) hold(h store.Held) {
+	if s.mu.numbers == nil {
+		s.mu.numbers, s.mu.signers = map[string]rr.Registration{}, map[rr.Name]rr.Signer{}
+	}
+	for _, r := range h.Registrations {
+		if s.mu.numbers[r.Number] = r; r.SaysNothing() {
+			delete(s.mu.numbers, r.Number)
+		}
+	}
+	for _, x := range h.Signers {
+		s.mu.signers[x.Key] = x
+	}
+}
+
+// Registrations implements zone.Store.
+func (s *Store) Registrations() iter.Seq2[*rr.Registration, error] {
+	s.mu.Lock()
+	list := slices.Collect(maps.Values(s.mu.numbers))
+	s.mu.Unlock()
+	return func(yield func(*rr.Registration, error) bool) {
+		for i := range list {
+			if !yield(&list[i], nil) {
+				return
+			}
+		}
+	}
+}
+
+// Registration implements zone.Store.
+func (s *Store) Registration(number string) (rr.Registration, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.numbers[number], nil
+}
+
+// Signers implements zone.Store.
+func (s *Store) Signers() ([]rr.Signer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.mu.signers)), nil
+}
+
+// Below implements zone.Store.
+func (s *Store) Below(numbers []string) (owners []rr.Name, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range s.mu.sets {
+		owner := x.Owner.Lower()
+		if n := len(owners); slices.Contains(numbers, owner.TopLabel(s.apex)) && (n == 0 || owners[n-1] != owner) {
+			owners = append(owners, owner)
+		}
+	}
+	return owners, nil
+}
+
 // Repair implements zone.Store.
-func (s *Store) Repair(sets []store.OwnedRRset, burnedTo uint32) error {
+func (s *Store) Repair(sets []store.OwnedRRset, held store.Held, burnedTo uint32) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.fail != nil {
 		return s.mu.fail
 	}
 	s.put(sets)
+	s.hold(held)
 	s.mu.burned = burnedTo
 	s.mu.repairs++
 	return nil
