@@ -21,6 +21,9 @@ func (c *checker) rule(path string, apex rr.Name, r rawRule) Rule {
 		Deny: r.Deny, Owner: r.Owner, Match: r.Match, OwnerNames: r.OwnerName,
 		SelfNumber: r.SelfNumber, Numbers: r.Numbers, SourceAddr: r.SourceAddr, Line: c.lines[path],
 	}
+	if r.Claim != "" && c.word(path+".claim", r.Claim, []string{"provisioned", "first_come"}) {
+		rule.FirstCome = r.Claim == "first_come"
+	}
 	for i, text := range r.Address {
 		rule.Addresses = append(rule.Addresses, c.prefix(c.item(path+".address", i), text))
 	}
@@ -82,7 +85,7 @@ func (c *checker) actions(path string, r rawRule, rule *Rule) {
 	if len(r.Action) == 0 && !r.Deny && !c.bad[path+".deny"] {
 		c.fault(path+".action", "it is missing: say what the rule allows, update, transfer or both")
 	}
-	restricts := r.Owner != "" || r.Match != "" || len(r.OwnerName) > 0 || len(r.Type) > 0 || r.SelfNumber || len(r.Numbers) > 0 || r.MaxRecords != nil || r.SourceAddr
+	restricts := r.Owner != "" || r.Match != "" || len(r.OwnerName) > 0 || len(r.Type) > 0 || r.SelfNumber || len(r.Numbers) > 0 || r.MaxRecords != nil || r.SourceAddr || r.Claim != ""
 	if !updates && restricts {
 		c.fault(path+".action", "the rule has settings for updates, but update is not among its actions: add it, or remove them")
 	}

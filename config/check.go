@@ -146,8 +146,25 @@ func (c *checker) keys(keys []rawKey) {
 		if size := algorithms[algorithm]; len(secret) > 0 && len(secret) < size {
 			c.warn(path, "the secret of %s has %d octets, fewer than the %d of %s: a longer one is safer", name, len(secret), size, algorithm)
 		}
-		c.conf.Keys = append(c.conf.Keys, Key{name, algorithm, secret, c.lines[path]})
+		c.conf.Keys = append(c.conf.Keys, Key{name, algorithm, secret, c.signedLate(path+".signed_late", k.Late), c.lines[path]})
 	}
+}
+
+// maxLate is the fudge that clients use: what is older fails anyway.
+const maxLate = 5 * time.Minute
+
+func (c *checker) signedLate(path, text string) *time.Duration {
+	switch text {
+	case "":
+		return nil
+	case "0", "0s":
+		return new(time.Duration)
+	}
+	d := c.duration(path, text)
+	if d > maxLate || d%time.Second != 0 {
+		c.fault(path, "%s is not of whole seconds, up to %s", text, maxLate)
+	}
+	return &d
 }
 
 func (c *checker) algorithm(path, text string) string {
@@ -238,6 +255,7 @@ func (c *checker) limits(l map[string]string) {
 	number("rrset_records", &to.RRsetRecords, 1, 65535)
 	number("slow_queue", &to.SlowQueue, 1, 1<<20)
 	number("source_updates", &to.SourceUpdates, 1, 1<<24)
+	number("update_answers", &to.UpdateAnswers, 2, 1<<24)
 	number("tcp_connections", &to.TCPConnections, 1, 1<<20)
 	number("tcp_per_address", &to.TCPPerAddress, 1, 1<<20)
 	number("tcp_in_flight", &to.TCPInFlight, 1, 65535)

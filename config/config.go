@@ -47,6 +47,7 @@ type Key struct {
 	Name      rr.Name
 	Algorithm string // hmac-sha256 and so on: lower case, no final dot
 	Secret    []byte
+	Late      *time.Duration // how much earlier than the newest an update may be signed; nil: not said
 	Line      int
 }
 
@@ -58,6 +59,7 @@ type Zone struct {
 	MaxTTL  uint32 // seconds; 0: no cap
 	ACL     []Rule
 	Notify  []Target
+	Lease   Lease
 	Journal Journal
 	Line    int // where the zone begins
 	AtFile  int // line of File
@@ -78,6 +80,7 @@ type Rule struct {
 	Numbers    []string // as written
 	MaxRecords int      // of a name; 0: no limit
 	SourceAddr bool     // source_address
+	FirstCome  bool     // claim: first_come
 	Line       int
 }
 
@@ -86,6 +89,9 @@ type Target struct {
 	Addr netip.AddrPort
 	Key  rr.Name // "": unsigned
 }
+
+// Lease bounds the leases of numbers; 0: not said.
+type Lease struct{ Default, Min, Max, KeyMax time.Duration }
 
 // Journal bounds a zone's history.
 type Journal struct {
@@ -96,7 +102,7 @@ type Journal struct {
 // Limits bound what clients may cost.
 type Limits struct {
 	UpdateQueue, BatchOps, RRsetRecords, SlowQueue int
-	SourceUpdates                                  int
+	SourceUpdates, UpdateAnswers                   int
 	TCPConnections, TCPPerAddress, TCPInFlight     int
 	CommitInterval, TCPIdle, TCPWrite              time.Duration
 	Transfers, TransfersPerAddress                 int

@@ -43,6 +43,7 @@ var settings = map[string]setting{
 	"cookie_secrets": {kind: texts},
 	"keys": {sections, map[string]setting{
 		"name": {kind: text}, "algorithm": {kind: text}, "secret": {kind: text}, "secret_file": {kind: text},
+		"signed_late": {kind: quantity},
 	}},
 	"zones": {sections, map[string]setting{
 		"name": {kind: text}, "file": {kind: text}, "max_ttl": {kind: number},
@@ -51,13 +52,18 @@ var settings = map[string]setting{
 			"update_owner": {kind: text}, "update_owner_match": {kind: text},
 			"update_owner_name": {kind: texts}, "update_type": {kind: texts},
 			"self_number": {kind: flag}, "numbers": {kind: texts}, "max_records": {kind: number}, "source_address": {kind: flag},
+			"claim": {kind: text},
 		}},
-		"notify":  {targets, map[string]setting{"address": {kind: text}, "key": {kind: text}}},
+		"notify": {targets, map[string]setting{"address": {kind: text}, "key": {kind: text}}},
+		"lease": {section, map[string]setting{
+			"default": {kind: quantity}, "min": {kind: quantity}, "max": {kind: quantity}, "key_max": {kind: quantity},
+		}},
 		"journal": {section, map[string]setting{"max_age": {kind: quantity}, "max_size": {kind: quantity}}},
 	}},
 	"limits": {section, map[string]setting{
 		"update_queue": {kind: number}, "batch_ops": {kind: number}, "commit_interval": {kind: quantity},
 		"rrset_records": {kind: number}, "slow_queue": {kind: number}, "source_updates": {kind: number},
+		"update_answers":  {kind: number},
 		"tcp_connections": {kind: number}, "tcp_per_address": {kind: number}, "tcp_in_flight": {kind: number},
 		"tcp_idle": {kind: quantity}, "tcp_write": {kind: quantity},
 		"transfers": {kind: number}, "transfers_per_address": {kind: number},

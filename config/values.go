@@ -34,14 +34,16 @@ type rawKey struct {
 	Algorithm  string  `mapstructure:"algorithm"`
 	Secret     *string `mapstructure:"secret"`
 	SecretFile *string `mapstructure:"secret_file"`
+	Late       string  `mapstructure:"signed_late"`
 }
 
 type rawZone struct {
-	Name    string    `mapstructure:"name"`
-	File    string    `mapstructure:"file"`
-	MaxTTL  *string   `mapstructure:"max_ttl"`
-	ACL     []rawRule `mapstructure:"acl"`
-	Notify  []any     `mapstructure:"notify"`
+	Name    string            `mapstructure:"name"`
+	File    string            `mapstructure:"file"`
+	MaxTTL  *string           `mapstructure:"max_ttl"`
+	ACL     []rawRule         `mapstructure:"acl"`
+	Notify  []any             `mapstructure:"notify"`
+	Lease   map[string]string `mapstructure:"lease"`
 	Journal struct {
 		MaxAge  string `mapstructure:"max_age"`
 		MaxSize string `mapstructure:"max_size"`
@@ -62,6 +64,7 @@ type rawRule struct {
 	Numbers    []string `mapstructure:"numbers"`
 	MaxRecords *string  `mapstructure:"max_records"`
 	SourceAddr bool     `mapstructure:"source_address"`
+	Claim      string   `mapstructure:"claim"`
 }
 
 // envPrefix begins the variables that override settings.

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"dialtone/zone/rr"
 )
@@ -36,6 +38,7 @@ func (c *checker) zones(zones []rawZone) {
 			zone.ACL = append(zone.ACL, c.rule(fmt.Sprintf("%s.acl[%d]", path, j), name, r))
 		}
 		zone.Notify = c.notify(path+".notify", z.Notify)
+		zone.Lease = c.lease(path+".lease", z.Lease)
 		if text := z.Journal.MaxAge; text != "" {
 			zone.Journal.MaxAge = c.duration(path+".journal.max_age", text)
 		}
@@ -44,6 +47,49 @@ func (c *checker) zones(zones []rawZone) {
 		}
 		c.conf.Zones = append(c.conf.Zones, zone)
 	}
+}
+
+const (
+	maxLease = 366 * 24 * time.Hour
+	// What dnsserver takes where nothing is said (RFC 9664, section 8).
+	usualMinLease, usualMaxLease, usualKeyMax = 30 * time.Second, 24 * time.Hour, 168 * time.Hour
+)
+
+// lease checks how the bounds of leases go together, those that are not said
+// included.
+func (c *checker) lease(path string, raw map[string]string) (l Lease) {
+	for _, s := range []struct {
+		name string
+		to   *time.Duration
+	}{{"default", &l.Default}, {"min", &l.Min}, {"max", &l.Max}, {"key_max", &l.KeyMax}} {
+		text, given := raw[s.name]
+		if !given || s.name == "default" && (text == "0" || text == "0s") {
+			continue
+		}
+		at := path + "." + s.name
+		d := c.duration(at, text)
+		if d != 0 && (d < time.Second || d > maxLease || d%time.Second != 0) {
+			c.fault(at, "%s is not of whole seconds, from 1s to %s", text, maxLease)
+			d = 0
+		}
+		*s.to = d
+	}
+	least, most, key := cmp.Or(l.Min, usualMinLease), cmp.Or(l.Max, usualMaxLease), cmp.Or(l.KeyMax, usualKeyMax)
+	at := func(name string) string {
+		if _, given := raw[name]; given {
+			return path + "." + name
+		}
+		return path
+	}
+	switch {
+	case least > most:
+		c.fault(at("min"), "the shortest lease, %s, is longer than the longest, max %s", least, most)
+	case most > key:
+		c.fault(at("max"), "the longest lease, %s, is longer than that of keys, key_max %s: a key must keep its number for as long as it is registered", most, key)
+	case l.Default != 0 && (l.Default < least || l.Default > most):
+		c.fault(at("default"), "%s is not between the shortest lease, %s, and the longest, %s", l.Default, least, most)
+	}
+	return l
 }
 
 func (c *checker) notify(path string, items []any) (targets []Target) {

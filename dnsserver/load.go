@@ -58,13 +58,20 @@ func (s *Server) loadZones(ctx context.Context) error {
 		all = append(all, z)
 		// Kept even if another one failed: it is to be closed.
 		s.byApex[o.Apex.Lower()] = &servedZone{o: o, z: z, limits: update.Limits{
-			MaxTTL: o.MaxTTL, MaxRecordsPerRRset: s.opts.Limits.RRsetRecords,
+			MaxTTL: o.MaxTTL, MaxRecordsPerRRset: s.opts.Limits.RRsetRecords, Lease: withDefaultLease(o.Lease),
 		}}
 	}
 	if err := errors.Join(append(faults, s.zones.Add(all...))...); err != nil {
 		return err
 	}
 	return s.noteUnserved()
+}
+
+func withDefaultLease(l update.LeaseLimits) update.LeaseLimits {
+	l.Min = cmp.Or(l.Min, DefaultLease.Min)
+	l.Max = cmp.Or(l.Max, DefaultLease.Max)
+	l.KeyMax = cmp.Or(l.KeyMax, DefaultLease.KeyMax)
+	return l
 }
 
 // refuseTwins keeps a zone from having two writers.
@@ -114,7 +121,7 @@ func (s *Server) loadZone(ctx context.Context, o ZoneOptions) (*zone.Zone, error
 	z, err := zone.Open(ctx, zone.Options{
 		Apex: o.Apex, Store: st, JournalMaxAge: o.JournalMaxAge, JournalMaxSize: o.JournalMaxSize,
 		QueueLen: s.opts.Limits.UpdateQueue, BatchOps: s.opts.Limits.BatchOps,
-		CommitInterval: s.opts.Limits.CommitInterval, Logger: s.log, Loaded: inMemory,
+		CommitInterval: s.opts.Limits.CommitInterval, Logger: s.log, Loaded: inMemory, Now: s.opts.Now,
 		Progress: func(n int) { s.opts.Progress(Progress{Zone: o.Apex, Phase: Loading, Records: n}) },
 	})
 	if err != nil {

@@ -157,6 +157,9 @@ func (s *Server) collectUpdates(e exporter) {
 	e.count("updates_unneeded_total", "Successful updates that changed nothing.", c.UpdatesUnneeded.Load())
 	e.count("updates_denied_total", "Updates refused by the access list.", c.UpdateDenied.Load())
 	e.gauge("updates_sources_remembered", "Signed updates that took their source address and are taken from no other.", float64(s.sources.remembered()))
+	answers, repeated := s.answered.remembered()
+	e.gauge("updates_answers_remembered", "Answers to signed updates that a message sent again would get.", float64(answers))
+	e.count("updates_repeated_total", "Signed updates that were sent again and got the first answer.", repeated)
 	const failed = "Updates answered SERVFAIL, by reason."
 	e.count("updates_failed_total", failed, c.UpdateQueueFull.Load(), "reason", "queue_full")
 	e.count("updates_failed_total", failed, c.UpdateStoreDown.Load(), "reason", "store")
@@ -191,13 +194,17 @@ func (s *Server) collectZones(e exporter) {
 		r.Begin()
 		v := z.View()
 		serial := v.Serial()
-		names, octets := v.Size()
+		names, size := v.Size()
 		r.End()
 		e.gauge("zone_serial", "Serial of the zone.", float64(serial), "zone", apex)
 		e.gauge("zone_names", "Names with data.", float64(names), "zone", apex)
-		e.gauge("zone_octets", "Octets of an uncompressed transfer, roughly.", float64(octets), "zone", apex)
+		e.gauge("zone_octets", "Octets of an uncompressed transfer, roughly.", float64(size), "zone", apex)
 		e.count("zone_commits_total", "Commits of the zone: each is one sync and one serial.", z.Commits.Load(), "zone", apex)
 		e.count("zone_commits_gathered_total", "Batches of updates that commit_interval made wait for more.", z.Gathered.Load(), "zone", apex)
+		leased, octets := z.Leased()
+		e.gauge("zone_leases", "Numbers with a lease, or with a key that has signed.", float64(leased), "zone", apex)
+		e.gauge("zone_leases_octets", "Memory that they take.", float64(octets), "zone", apex)
+		e.count("zone_leases_ended_total", "Numbers whose lease ended.", z.LeasesEnded(), "zone", apex)
 		failed := 0.0
 		if z.Failed() != nil {
 			failed = 1

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"time"
 
+	"dialtone/update"
 	"dialtone/update/acl"
 	"dialtone/update/tsig"
 	"dialtone/zone/rr"
@@ -31,6 +32,10 @@ type Options struct {
 	NoCookies bool
 	// Keys are the TSIG keys that requests and NOTIFY may be signed with.
 	Keys []tsig.Key
+	// SignedLate is how much earlier than the newest of its key an update may be signed (RFC 8945, section
+	// 5.2.3), by the key's name in lower case, in whole seconds (1 s). Clients that share a key may have
+	// clocks that differ, and their messages overtake each other. Keys of numbers have none.
+	SignedLate map[rr.Name]time.Duration
 	// Zones are the zones to serve.
 	Zones []ZoneOptions
 	// Limits bound what peers may cost.
@@ -79,6 +84,8 @@ type ZoneOptions struct {
 	Text string
 	// MaxTTL caps the TTL, in seconds, that an update can set; 0: no cap.
 	MaxTTL uint32
+	// Lease bounds the leases of numbers (RFC 9664); zero values are those of DefaultLease.
+	Lease update.LeaseLimits
 	// ACL decides who may update and transfer the zone; the first rule that matches. None: nobody.
 	ACL acl.List
 	// Notify are the secondaries that are told of each change.
@@ -88,6 +95,9 @@ type ZoneOptions struct {
 	JournalMaxAge  time.Duration
 	JournalMaxSize int64
 }
+
+// DefaultLease is what leases are bounded by where nothing else is said (RFC 9664, section 8).
+var DefaultLease = update.LeaseLimits{Min: 30, Max: 24 * 3600, KeyMax: 7 * 24 * 3600}
 
 // NotifyTarget is a secondary.
 type NotifyTarget struct {
@@ -114,6 +124,9 @@ type Limits struct {
 	// SourceUpdates is how many signed updates that took the address that they came from are remembered
 	// for 20 minutes, some 200 octets each (100,000). More are refused.
 	SourceUpdates int
+	// UpdateAnswers is how many answers to signed updates are remembered for some seconds, some 30 octets
+	// each (262,144), for messages that are sent again.
+	UpdateAnswers int
 
 	// TCPConnections is the number of open connections (1000), TCPPerAddress that of one client
 	// address (200; phones behind one NAT share an address). When a limit is reached the connection
@@ -152,6 +165,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.BatchOps, 1024)
 	set(&l.SlowQueue, 2048)
 	set(&l.SourceUpdates, 100_000)
+	set(&l.UpdateAnswers, 1<<18)
 	set(&l.TCPConnections, 1000)
 	set(&l.TCPPerAddress, 200)
 	set(&l.TCPInFlight, 128)

@@ -26,7 +26,7 @@ func TestEveryFailedUpdateSaysWhy(t *testing.T) {
 		{fmt.Errorf("%w: %w", zone.ErrTooBig, errors.New("an RRset")), dns.RcodeServerFailure, answer.EDEOther},
 		{zone.ErrSerial, dns.RcodeServerFailure, answer.EDEOther},
 	} {
-		rcode, ede := s.outcome(&pendingUpdate{result: zone.Committed{Err: c.err}})
+		rcode, ede := s.result(&pendingUpdate{result: zone.Committed{Err: c.err}})
 		if rcode != c.rcode || ede == nil || ede.Code != c.ede || ede.Text == "" {
 			t.Errorf("%v: RCODE %d, EDE %+v", c.err, rcode, ede)
 		}

@@ -31,6 +31,7 @@ type Server struct {
 	built  map[rr.Name]*zone.Loaded // by this start, from the zone's file; likewise
 
 	sources        sources
+	answered       answered
 	responder      *answer.Responder
 	transferServer *transfer.Server
 	yielder        yielder
@@ -64,6 +65,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{opts: o.withDefaults(), zones: zone.NewZones(), byApex: map[rr.Name]*servedZone{}, built: map[rr.Name]*zone.Loaded{}}
 	s.log = s.opts.Logger
 	s.sources.init(s.opts.Now(), s.opts.Limits.SourceUpdates)
+	s.answered.init(s.opts.Now(), s.opts.Limits.UpdateAnswers)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.open(ctx); err != nil {
 		s.release()
@@ -139,6 +141,9 @@ func (s *Server) run() {
 		CookieSecrets: s.opts.CookieSecrets,
 	})
 	s.responder.SetTime(s.opts.Now())
+	for _, z := range s.byApex {
+		z.z.EndLeases(s.opts.Now()) // those that ended while no server was running
+	}
 	s.yielder.init()
 	s.transferServer = transfer.NewServer(transfer.Options{
 		Transfers: limits.Transfers, TransfersPerAddress: limits.TransfersPerAddress,
@@ -171,16 +176,27 @@ func (s *Server) run() {
 	s.log.Info("serving", "op", "start", "zones", len(s.byApex), "listen", s.Addrs())
 }
 
-// tick keeps the clock of cookies right.
+// ticks is how often tick looks at the leases: none may be answered for a second
+// after its end.
+const ticks = 4
+
+// tick keeps the clock of cookies right and ends leases.
 func (s *Server) tick() {
-	t := time.NewTicker(time.Second)
+	t := time.NewTicker(time.Second / ticks)
 	defer t.Stop()
-	for {
+	for i := 0; ; i++ {
 		select {
 		case <-t.C:
-			s.responder.SetTime(s.opts.Now())
 		case <-s.ctx.Done():
 			return
+		}
+		now := s.opts.Now()
+		for _, z := range s.byApex {
+			z.z.EndLeases(now)
+		}
+		s.responder.SetTime(now)
+		if i%ticks == 0 {
+			s.answered.tick(now)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package dnsserver
 
 import (
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"time"
@@ -19,12 +20,28 @@ import (
 func (s *Server) update(t *task) []byte {
 	u := &pendingUpdate{s: s, from: *t.from, sign: t.sign, arrived: t.now}
 	u.keepHeader(t.msg, &t.w.scratch.Request)
-	if err := s.submit(t, u); err != nil {
-		u.result = zone.Committed{Err: err}
-		return s.finishUpdate(t.w, u)
+	u.leaseForm = len(t.w.scratch.Request.Lease)
+	err := s.submit(t, u)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errPending):
+		s.Counters.Dropped.Add(1)
+		return nil
 	}
-	return nil
+	u.result = zone.Committed{Err: err}
+	return s.finishUpdate(t.w, u)
 }
+
+// errPending and errRepeated say that the same message was here before; of the
+// latter pendingUpdate.first is the answer.
+var (
+	errPending  = errors.New("the update is being done")
+	errRepeated = errors.New("the update was done before")
+)
+
+// digestOf stands for a signature.
+func digestOf(mac []byte) uint64 { return binary.BigEndian.Uint64(mac) } // RFC 8945, section 5.2.2.1: 10 octets at least
 
 func (s *Server) submit(t *task, u *pendingUpdate) error {
 	m := &u.m
@@ -38,6 +55,12 @@ func (s *Server) submit(t *task, u *pendingUpdate) error {
 		return &update.Error{Rcode: dns.RcodeNotAuth, EDE: answer.EDENotAuthoritative, Text: "no such zone here"}
 	}
 	err := update.Authorize(m, t.principal(), u.zone.o.ACL)
+	if err == nil {
+		err = s.begin(t, u)
+	}
+	if errors.Is(err, errPending) || errors.Is(err, errRepeated) {
+		return err
+	}
 	if err == nil && m.TookSource && t.sign != nil {
 		err = s.sources.check(t.sign, t.from.addr.Addr().Unmap(), t.now)
 	}
@@ -45,6 +68,7 @@ func (s *Server) submit(t *task, u *pendingUpdate) error {
 		s.Counters.UpdateDenied.Add(1)
 		return err
 	}
+	m.Lease = u.askedLease(t.w.scratch.Request.Lease)
 	if t.from.conn != nil {
 		t.from.conn.inFlight.Add(1)
 	}
@@ -53,6 +77,69 @@ func (s *Server) submit(t *task, u *pendingUpdate) error {
 		t.from.conn.landed()
 	}
 	return err
+}
+
+// begin looks whether a signed update was here before.
+func (s *Server) begin(t *task, u *pendingUpdate) error {
+	if t.sign == nil {
+		return nil
+	}
+	digest := digestOf(t.sign.MAC())
+	first, known, pending := s.answered.begin(digest, t.now)
+	switch {
+	case pending:
+		return errPending
+	case known:
+		u.first = first
+		return errRepeated
+	}
+	u.began = true
+	key := t.sign.Key()
+	u.m.Signature = &update.Signature{
+		Key: key, Time: uint32(min(max(t.sign.TimeSigned().Unix(), 0), 1<<32-1)), Digest: digest,
+		Recent: func() bool { return s.answered.isRecent(key, s.opts.Now()) }, Slack: s.slack(key),
+	}
+	return nil
+}
+
+// sharedSlack is how many seconds an update by a key that several clients may
+// share can be older than the newest: those of a busy DHCP server overtake each
+// other.
+const sharedSlack = 1
+
+func (s *Server) slack(key rr.Name) uint32 {
+	if late, ok := s.opts.SignedLate[key.Lower()]; ok {
+		return uint32(late / time.Second)
+	}
+	return sharedSlack
+}
+
+// askedLease gives what the client is granted that asked for a lease (RFC 9664,
+// section 4); nil when it did not.
+func (u *pendingUpdate) askedLease(option []byte) *update.Lease {
+	if len(option) < update.LeaseShort {
+		return nil
+	}
+	lease := binary.BigEndian.Uint32(option)
+	key := lease
+	if len(option) == update.LeaseLong {
+		key = binary.BigEndian.Uint32(option[update.LeaseShort:])
+	}
+	g := u.zone.limits.Lease.Grant(lease, key)
+	return &g
+}
+
+// grantedLease is the option of the reply, in the form of the request's; nil
+// when it had none.
+func (u *pendingUpdate) grantedLease() []byte {
+	if u.m.Lease == nil {
+		return nil
+	}
+	b := binary.BigEndian.AppendUint32(nil, u.m.Lease.Seconds)
+	if u.leaseForm == update.LeaseLong {
+		b = binary.BigEndian.AppendUint32(b, u.m.Lease.Key)
+	}
+	return b
 }
 
 // pendingUpdate is an update on its way through its zone's queue, and then its result on the way to the
@@ -68,6 +155,10 @@ type pendingUpdate struct {
 	parsed bool // m is whole
 	notes  []update.Note
 
+	began     bool    // it is in Server.answered
+	first     outcome // with errRepeated, what it was answered
+	leaseForm int     // octets of the lease option; 0: there was none
+
 	result zone.Committed
 
 	header [headerLen + optLen]byte
@@ -78,6 +169,9 @@ type pendingUpdate struct {
 func (u *pendingUpdate) Evaluate(d *zone.Draft) error {
 	notes, err := update.Evaluate(d, &u.m, u.zone.limits)
 	u.notes = notes
+	if g := u.m.Signature; g != nil && err == nil {
+		u.s.answered.took(g.Key, u.s.opts.Now())
+	}
 	return err
 }
 
@@ -135,19 +229,61 @@ func (u *pendingUpdate) keepHeader(msg []byte, rq *answer.Request) {
 // finishUpdate builds the reply to an update in w, and writes its log line. It is called once for each
 // update, by a goroutine that may take its time.
 func (s *Server) finishUpdate(w *worker, u *pendingUpdate) []byte {
-	rcode, ede := s.outcome(u)
-	s.countUpdate(u, rcode)
-	s.logUpdate(u, rcode, ede)
+	now := s.opts.Now()
+	o := s.outcome(u)
+	if errors.Is(u.result.Err, errRepeated) {
+		o = u.first
+	}
+	s.countUpdate(u, o.rcode)
+	s.logUpdate(u, o.rcode, o.ede)
+	old := u.isOld()
+	if u.began {
+		digest := u.m.Signature.Digest
+		if old || o.rcode == dns.RcodeServerFailure {
+			s.answered.forget(digest) // it may be sent again and succeed
+		} else {
+			s.answered.end(digest, o, now)
+		}
+	}
+	if old && u.sign != nil {
+		return s.writeReply(w, u, o, u.sign.Older(), now)
+	}
+	return s.writeReply(w, u, o, u.sign, now)
+}
+
+// isOld tells whether the update was signed before another that was taken.
+func (u *pendingUpdate) isOld() bool {
+	var e *update.Error
+	return errors.As(u.result.Err, &e) && e.Old
+}
+
+// signer signs a reply: a *tsig.Context, or the *tsig.Error of one that failed.
+type signer interface {
+	Overhead() int
+	SignReply(reply []byte, now time.Time) []byte
+}
+
+func (s *Server) writeReply(w *worker, u *pendingUpdate, o outcome, sign signer, now time.Time) []byte {
 	w.scratch.Client = &u.from
-	n := s.responder.UpdateReply(u.header[:u.kept], w.out(), u.from.tcp(), u.sign.Overhead(), rcode, ede, &w.scratch)
+	n := s.responder.UpdateReply(u.header[:u.kept], w.out(), u.from.tcp(), sign.Overhead(), o.rcode, o.lease, o.ede, &w.scratch)
 	if n == 0 {
 		return nil
 	}
-	return u.sign.SignReply(w.out()[:n], s.opts.Now())
+	return sign.SignReply(w.out()[:n], now)
 }
 
-// outcome maps the result of an update to RCODE and extended error. It is the only place that does.
-func (s *Server) outcome(u *pendingUpdate) (rcode uint16, ede *answer.EDE) {
+// outcome maps the result to what is answered. It is the only place that does.
+func (s *Server) outcome(u *pendingUpdate) outcome {
+	rcode, ede := s.result(u)
+	o := outcome{rcode: rcode, ede: ede}
+	if rcode == dns.RcodeSuccess { // RFC 9664, section 4.3
+		o.lease = u.grantedLease()
+	}
+	return o
+}
+
+// result maps the result of an update to RCODE and extended error.
+func (s *Server) result(u *pendingUpdate) (rcode uint16, ede *answer.EDE) {
 	var refused *update.Error
 	err := u.result.Err
 	switch {
@@ -195,6 +331,8 @@ func (s *Server) logUpdate(u *pendingUpdate, rcode uint16, ede *answer.EDE) {
 	case rcode == dns.RcodeServerFailure:
 		level, text = slog.LevelWarn, "update failed"
 		more = append(more, slog.Any("err", u.result.Err))
+	case errors.Is(u.result.Err, errRepeated):
+		text = "update sent again"
 	case rcode == dns.RcodeSuccess && u.result.Changed:
 		text = "update"
 	case rcode == dns.RcodeSuccess:

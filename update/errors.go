@@ -14,6 +14,7 @@ type Error struct {
 	Rcode uint16
 	EDE   uint16 // info code (RFC 8914); goes with Text
 	Text  string // for the EDE and the log; empty: no EDE
+	Old   bool   // it was signed before another that was taken: BADTIME (RFC 8945, section 5.2.3)
 }
 
 func (e *Error) Error() string {

@@ -25,9 +25,12 @@ const scenarioApex = "example."
 
 // TestScenarios runs testdata/*.txtar. A file has a zone, then pairs of "send"
 // (lines as builder reads them, and "key NAME", "from ADDRESS", "proven",
-// "max_ttl N", "max_records N")
-// and "want": the RCODE with its text, the notes, and the difference that the
-// update makes. -update rewrites the latter.
+// "max_ttl N", "max_records N", "public KEY-RDATA", "claims", "after SECONDS",
+// "signed SECONDS [DIGEST]" from the start of the scenario on, "recent SLACK",
+// "lease N [KEY]", "# COMMENT", "limits DEFAULT MIN MAX KEYMAX")
+// and "want": the RCODE with its text, the notes, the difference that the
+// update makes, and when it changed, what is held beside records. -update
+// rewrites the latter.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -88,14 +91,16 @@ type scenario struct {
 // send evaluates one update and tells what came of it.
 func (sc *scenario) send(t *testing.T, text string) string {
 	who := acl.Principal{Address: netip.MustParseAddr("192.0.2.99")}
-	var limits Limits
+	limits := Limits{Lease: LeaseLimits{Min: 30, Max: 3600, KeyMax: 7200}}
+	var sign *Signature
+	var lease *Lease
 	b := newBuilder(scenarioApex)
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		word, rest, _ := strings.Cut(line, " ")
 		var err error
 		switch word {
-		case "":
+		case "", "#":
 		case "key":
 			who.Key = rr.MustName(rest)
 		case "from":
@@ -106,6 +111,31 @@ func (sc *scenario) send(t *testing.T, text string) string {
 			_, err = fmt.Sscan(rest, &limits.MaxTTL)
 		case "max_records":
 			_, err = fmt.Sscan(rest, &limits.MaxRecordsPerRRset)
+		case "public":
+			who.PublicKey = keyData(t, rest)
+		case "claims":
+			who.Claims = true
+		case "after":
+			var seconds int64
+			_, err = fmt.Sscan(rest, &seconds)
+			sc.zone.now += 1000 * seconds
+		case "signed":
+			sign = &Signature{Digest: 1}
+			_, _ = fmt.Sscan(rest, &sign.Time, &sign.Digest)
+			sign.Time += 1_800_000_000
+		case "recent":
+			sign.Recent = func() bool { return true }
+			_, err = fmt.Sscan(rest, &sign.Slack)
+		case "limits":
+			l := &limits.Lease
+			_, err = fmt.Sscan(rest, &l.Default, &l.Min, &l.Max, &l.KeyMax)
+		case "lease":
+			var seconds, key uint32
+			if n, _ := fmt.Sscan(rest, &seconds, &key); n == 1 {
+				key = seconds
+			}
+			g := limits.Lease.Grant(seconds, key)
+			lease = &g
 		default:
 			err = b.line(line)
 		}
@@ -113,14 +143,31 @@ func (sc *scenario) send(t *testing.T, text string) string {
 			t.Fatal(err)
 		}
 	}
-	return sc.evaluate(t, b.message(), who, limits)
+	if sign != nil {
+		sign.Key = who.Key
+	}
+	return sc.evaluate(t, b.message(), who, limits, sign, lease)
 }
 
-func (sc *scenario) evaluate(t *testing.T, msg []byte, who acl.Principal, limits Limits) string {
-	before := sc.zone.dump()
+func keyData(t *testing.T, text string) string {
+	t.Helper()
+	x, err := dns.NewRR("x. KEY " + text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := rr.FromMiekg(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Data
+}
+
+func (sc *scenario) evaluate(t *testing.T, msg []byte, who acl.Principal, limits Limits, sign *Signature, lease *Lease) string {
+	before, held := sc.zone.dump(), sc.zone.held()
 	sc.zone.log = nil
 	m, err := read(msg)
 	if err == nil {
+		m.Signature, m.Lease = sign, lease
 		err = Authorize(m, who, sc.list)
 	}
 	var notes []Note
@@ -134,7 +181,7 @@ func (sc *scenario) evaluate(t *testing.T, msg []byte, who acl.Principal, limits
 		b.WriteString("NOERROR\n")
 	case errors.As(err, &e):
 		fmt.Fprintf(&b, "%s\n", e)
-		if len(sc.zone.log) > 0 {
+		if len(sc.zone.log) > 0 || !slices.Equal(held, sc.zone.held()) {
 			t.Errorf("failed update has set %v", sc.zone.log)
 		}
 	default:
@@ -144,6 +191,11 @@ func (sc *scenario) evaluate(t *testing.T, msg []byte, who acl.Principal, limits
 		fmt.Fprintf(&b, "note: %s\n", n)
 	}
 	sc.difference(t, &b, before)
+	if now := sc.zone.held(); !slices.Equal(held, now) {
+		for _, line := range now {
+			fmt.Fprintln(&b, line)
+		}
+	}
 	return b.String()
 }
 
@@ -187,7 +239,7 @@ func allowAll(t testing.TB) acl.List {
 
 // parseList reads rules, one a line: words "key=NAME", "deny", "owner=WORD",
 // "match=WORD", "name=NAME", "type=TYPE", "address=PREFIX", "self_number",
-// "numbers=RANGE", "max_records=N", "source_address", all for updates.
+// "numbers=RANGE", "max_records=N", "source_address", "first_come", all for updates.
 func parseList(t *testing.T, text string) acl.List {
 	t.Helper()
 	var rules []acl.Rule
@@ -221,6 +273,8 @@ func parseList(t *testing.T, text string) acl.List {
 				_, err = fmt.Sscan(value, &r.MaxRecords)
 			case "source_address":
 				r.SourceAddress = true
+			case "first_come":
+				r.FirstCome = true
 			case "address":
 				r.Addresses = append(r.Addresses, netip.MustParsePrefix(value))
 			default:

@@ -2,6 +2,7 @@ package update
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -16,11 +17,18 @@ type memory struct {
 	apex rr.Name
 	sets map[string][]rr.RRset // by lower-case owner, ascending types
 	log  []string              // one line for each Set
+
+	now     int64
+	numbers map[string]rr.Registration
+	signers map[rr.Name]rr.Signer
 }
 
 func newMemory(t testing.TB, apex, text string) *memory {
 	t.Helper()
-	m := &memory{apex: rr.MustName(apex), sets: map[string][]rr.RRset{}}
+	m := &memory{
+		apex: rr.MustName(apex), sets: map[string][]rr.RRset{}, now: 1_800_000_000_000,
+		numbers: map[string]rr.Registration{}, signers: map[rr.Name]rr.Signer{},
+	}
 	zp := dns.NewZoneParser(strings.NewReader(text), apex, "")
 	zp.SetDefaultTTL(300)
 	for x, ok := zp.Next(); ok; x, ok = zp.Next() {
@@ -63,6 +71,68 @@ func (m *memory) Set(owner rr.Name, set rr.RRset) {
 	if len(sets) == 0 {
 		delete(m.sets, key)
 	}
+}
+
+func (m *memory) Now() int64 { return m.now }
+
+func (m *memory) Registration(number string) rr.Registration {
+	r := m.numbers[number]
+	r.Number = number
+	return r
+}
+
+func (m *memory) Hold(r rr.Registration) {
+	if m.numbers[r.Number] = r; r.SaysNothing() {
+		delete(m.numbers, r.Number)
+	}
+}
+
+func (m *memory) Digest(number string) (uint64, error) { return m.numbers[number].Digest, nil }
+
+func (m *memory) Withdraw(number string, keyToo bool) {
+	log := m.log // it is not Evaluate that sets
+	defer func() { m.log = log }()
+	for owner, sets := range m.sets {
+		if rr.Name(owner).TopLabel(m.apex) != number {
+			continue
+		}
+		for _, set := range sets {
+			if keyToo || set.Type != dns.TypeKEY {
+				m.Set(rr.Name(owner), rr.RRset{Type: set.Type})
+			}
+		}
+	}
+	r := m.Registration(number)
+	if r.Lease = 0; keyToo {
+		r.KeyLease = 0
+	}
+	m.Hold(r)
+}
+
+func (m *memory) Signer(key rr.Name) rr.Signer {
+	x := m.signers[key.Lower()]
+	x.Key = key.Lower()
+	return x
+}
+
+func (m *memory) SetSigner(x rr.Signer) { m.signers[x.Key] = x }
+
+// held gives what is held beside records, in order, times from now on.
+func (m *memory) held() (lines []string) {
+	left := func(ms int64) string {
+		if ms == 0 {
+			return "-"
+		}
+		return fmt.Sprint((ms-m.now)/1000, "s")
+	}
+	for _, number := range slices.Sorted(maps.Keys(m.numbers)) {
+		r := m.numbers[number]
+		lines = append(lines, fmt.Sprintf("; %s lease %s key %s signed %d by %q from %s", number, left(r.Lease), left(r.KeyLease), r.Signed, r.Key.String(), r.From))
+	}
+	for _, key := range slices.Sorted(maps.Keys(m.signers)) {
+		lines = append(lines, fmt.Sprintf("; %s signed %d", key, m.signers[key].Signed))
+	}
+	return lines
 }
 
 // dump gives the records in canonical order, with names relative to the apex

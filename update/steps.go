@@ -150,7 +150,7 @@ func apply(v *view, m *Message, o Limits) {
 				v.note(u, why)
 			}
 		case dns.ClassANY:
-			deleteRRsets(v, n, u)
+			deleteRRsets(v, n, u, m.keepKEY)
 		case dns.ClassNONE:
 			deleteRecord(v, n, u)
 		}
@@ -261,11 +261,13 @@ func isSingleton(t uint16) bool {
 	return t == dns.TypeSOA || t == dns.TypeCNAME || t == dns.TypeDNAME
 }
 
-// deleteRRsets is RFC 2136, section 3.4.2.3.
-func deleteRRsets(v *view, n *node, u *Record) {
+// deleteRRsets is RFC 2136, section 3.4.2.3. With keepKEY the deletion of all
+// RRsets spares KEY, which is what a number is claimed by (RFC 9665, section
+// 3.2.5.5.1).
+func deleteRRsets(v *view, n *node, u *Record, keepKEY bool) {
 	for i := range n.sets {
 		s := &n.sets[i]
-		if u.Type != dns.TypeANY && u.Type != s.Type {
+		if u.Type != dns.TypeANY && u.Type != s.Type || keepKEY && u.Type == dns.TypeANY && s.Type == dns.TypeKEY {
 			continue
 		}
 		if n.apex && (s.Type == dns.TypeSOA || s.Type == dns.TypeNS) {

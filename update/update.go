@@ -1,6 +1,8 @@
 package update
 
 import (
+	"github.com/miekg/dns"
+
 	"dialtone/update/acl"
 	"dialtone/zone/rr"
 )
@@ -21,6 +23,16 @@ type Message struct {
 	// from into a record. The caller must see to it that the request is not one
 	// that somebody else has sent again: a signature does not cover the source.
 	TookSource bool
+
+	// Lease is what the client asked for and is granted; nil when it asked for
+	// none.
+	Lease *Lease
+	// Signature is that of the request; nil for none.
+	Signature *Signature
+
+	who                     acl.Principal // set by Authorize
+	keepKEY                 bool          // deleting all of a number does not delete its KEY
+	byDefault, byDefaultKey uint32        // of Limits
 }
 
 // Record is a record of the prerequisite or update section.
@@ -41,6 +53,22 @@ type State interface {
 	RRsets(owner rr.Name) []rr.RRset
 	// Set replaces the RRset of set.Type; one without Data removes it.
 	Set(owner rr.Name, set rr.RRset)
+
+	// Now is the time of leases, in milliseconds since 1970.
+	Now() int64
+	// Registration gives leases and time signed of a number, the label next to
+	// the apex in lower case; Hold replaces it.
+	Registration(number string) rr.Registration
+	Hold(r rr.Registration)
+	// Digest is that of the newest update that the number's key signed.
+	Digest(number string) (uint64, error)
+	// Withdraw takes a number's records and those below it away, and its lease;
+	// its KEY and key lease only with keyToo.
+	Withdraw(number string, keyToo bool)
+	// Signer gives when a key signed that is not that of a number; SetSigner
+	// replaces it.
+	Signer(key rr.Name) rr.Signer
+	SetSigner(x rr.Signer)
 }
 
 // Limits bound what an update may do. The zero Limits bound nothing but the
@@ -48,6 +76,7 @@ type State interface {
 type Limits struct {
 	MaxTTL             uint32 // seconds; caps TTLs of what is added, but not of the SOA; 0: no cap
 	MaxRecordsPerRRset int    // 0: no limit
+	Lease              LeaseLimits
 }
 
 // Note tells of a record that was ignored although the update succeeded.
@@ -64,7 +93,12 @@ func Authorize(m *Message, who acl.Principal, l acl.List) error {
 	if !d.Allowed {
 		return prohibited(d.Text)
 	}
-	m.maxRecords = d.MaxRecords
+	m.who, m.maxRecords, m.keepKEY = who, d.MaxRecords, d.SelfNumber
+	if d.SelfNumber {
+		if err := m.checkKEY(); err != nil {
+			return err
+		}
+	}
 	if err := m.takeSource(who, d.SourceAddress); err != nil {
 		return err
 	}
@@ -81,6 +115,14 @@ func Evaluate(s State, m *Message, o Limits) ([]Note, error) {
 	if err := checkZone(s, m); err != nil {
 		return nil, err
 	}
+	if again, err := m.checkReplay(s); again || err != nil {
+		return nil, err
+	}
+	if l := m.Lease; l != nil && l.Seconds > 0 {
+		o.capTTL(l.Seconds)
+	} else if l == nil && o.Lease.Default > 0 {
+		m.byDefault, m.byDefaultKey = o.Lease.Default, o.Lease.KeyMax
+	}
 	v := newView(s)
 	if err := checkPrerequisites(v, m); err != nil {
 		return nil, err
@@ -89,7 +131,33 @@ func Evaluate(s State, m *Message, o Limits) ([]Note, error) {
 		return nil, err
 	}
 	apply(v, m, o)
-	return v.notes, v.commit(o, m.maxRecords)
+	if err := v.commit(o, m.maxRecords); err != nil {
+		return v.notes, err
+	}
+	m.applyLease(s, v)
+	m.noteSignature(s)
+	return v.notes, nil
+}
+
+// capTTL keeps resolvers from keeping a record for longer than its lease.
+func (o *Limits) capTTL(seconds uint32) {
+	if o.MaxTTL == 0 || o.MaxTTL > seconds {
+		o.MaxTTL = seconds
+	}
+}
+
+// checkKEY refuses KEY records that are not the one that signed the update.
+func (m *Message) checkKEY() error {
+	for i := range m.Updates {
+		u := &m.Updates[i]
+		if u.Type != dns.TypeKEY {
+			continue
+		}
+		if m.who.PublicKey == "" || u.Class != dns.ClassANY && u.Data != m.who.PublicKey || !u.Owner.EqualFold(m.who.Key) {
+			return prohibited(m.who.String() + " may not change " + u.Owner.String() + " KEY: only the public key of a number may, its own")
+		}
+	}
+	return nil
 }
 
 // NumChanges and Change make a Message what acl asks about.

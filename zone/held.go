@@ -52,8 +52,7 @@ type held struct {
 		going   bool     // an op is under way
 	}
 
-	// LeasesEnded counts the leases that ended; key leases do not count.
-	LeasesEnded atomic.Uint64
+	endedCount atomic.Uint64
 }
 
 // loadHeld reads what the store holds beside records.
@@ -91,6 +90,10 @@ func (z *Zone) Leased() (numbers int, octets int64) {
 	defer h.mu.Unlock()
 	return h.mu.leases.Len(), h.mu.leases.Octets()
 }
+
+// LeasesEnded counts the leases that ended since the start; key leases do not
+// count.
+func (z *Zone) LeasesEnded() uint64 { return z.held.endedCount.Load() }
 
 // apply takes over what a commit has put beside records. It comes after its
 // records are published.
@@ -253,7 +256,7 @@ func (e *endOp) Done(c Committed) {
 		h.mu.queue = nil // all that is due is found again
 		return
 	}
-	h.LeasesEnded.Add(e.ended)
+	h.endedCount.Add(e.ended)
 	e.z.endSomeLocked()
 }
 
@@ -480,6 +483,19 @@ func (d *Draft) noteUndo(n *draftNumber) {
 func (d *Draft) Registration(number string) rr.Registration {
 	d.held.used = d.held.used || d.z.held.any.Load()
 	return d.number(number).Registration
+}
+
+// Digest is that of the newest message that a number's own key signed, 0 when
+// it is not known.
+func (d *Draft) Digest(number string) (uint64, error) {
+	if n := d.number(number); n.Digest != 0 {
+		return n.Digest, nil
+	}
+	r, err := d.z.o.Store.Registration(number)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrStore, err)
+	}
+	return r.Digest, nil
 }
 
 // Hold replaces what is held of a number.

@@ -207,16 +207,17 @@ data_dir: d
 server_id: ns1
 cookie_secrets: [00112233445566778899aabbccddeeff]
 cookies: false
-keys: [{name: k., algorithm: hmac-sha512, secret: YWJj}]
+keys: [{name: k., algorithm: hmac-sha512, secret: YWJj, signed_late: 3s}]
 zones:
   - name: a.
     file: f
     max_ttl: 5
     acl: [{key: "*", action: update, update_owner: name, update_owner_match: pattern, update_owner_name: "x?", update_type: A}, {deny: true}]
     notify: [{address: "127.0.0.1:1", key: k.}]
+    lease: {default: 1m, min: 2s, max: 3h, key_max: 4h}
     journal: {max_age: 1h, max_size: 2}
 metrics: {listen: "127.0.0.1:2"}
-limits: {update_queue: 1, batch_ops: 2, commit_interval: 3ms, rrset_records: 3, slow_queue: 4, source_updates: 16, tcp_connections: 5,
+limits: {update_queue: 1, batch_ops: 2, commit_interval: 3ms, rrset_records: 3, slow_queue: 4, source_updates: 16, update_answers: 17, tcp_connections: 5,
   tcp_per_address: 6, tcp_in_flight: 7, tcp_idle: 8s, tcp_write: 9s, transfers: 10, transfers_per_address: 11, udp_size: 512, udp_buffer: 13, readers: 14}
 `
 	conf, err := config.LoadBytes([]byte(file), "/x/y")
@@ -231,6 +232,7 @@ limits: {update_queue: 1, batch_ops: 2, commit_interval: 3ms, rrset_records: 3, 
 	wantSet(t, "Options", o, "Logger", "Now", "Progress", "failCommit", "buildFrom")
 	wantSet(t, "Limits", o.Limits)
 	wantSet(t, "ZoneOptions", o.Zones[0], "Text")
+	wantSet(t, "LeaseLimits", o.Zones[0].Lease)
 	wantSet(t, "NotifyTarget", o.Zones[0].Notify[0])
 	wantSet(t, "Key", o.Keys[0])
 	if o.Zones[0].ACL.Len() != 2 || o.Listen[0] != netip.MustParseAddrPort("127.0.0.1:5300") {

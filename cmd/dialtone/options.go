@@ -3,11 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"dialtone/config"
 	"dialtone/dnsserver"
+	"dialtone/update"
 	"dialtone/update/acl"
 	"dialtone/update/tsig"
+	"dialtone/zone/rr"
 )
 
 // options turns a configuration into what the server wants.
@@ -15,10 +18,11 @@ func options(conf *config.Config) (dnsserver.Options, error) {
 	o := dnsserver.Options{
 		Listen: conf.Listen, DataDir: conf.DataDir, ServerID: conf.ServerID, Version: "dialtone " + versionText(),
 		CookieSecrets: conf.CookieSecrets, NoCookies: conf.NoCookies,
-		MetricsListen: conf.Metrics.Listen,
+		MetricsListen: conf.Metrics.Listen, SignedLate: map[rr.Name]time.Duration{},
 		Limits: dnsserver.Limits{
 			UpdateQueue: conf.Limits.UpdateQueue, BatchOps: conf.Limits.BatchOps, CommitInterval: conf.Limits.CommitInterval,
 			RRsetRecords: conf.Limits.RRsetRecords, SlowQueue: conf.Limits.SlowQueue, SourceUpdates: conf.Limits.SourceUpdates,
+			UpdateAnswers:  conf.Limits.UpdateAnswers,
 			TCPConnections: conf.Limits.TCPConnections, TCPPerAddress: conf.Limits.TCPPerAddress,
 			TCPInFlight: conf.Limits.TCPInFlight, TCPIdle: conf.Limits.TCPIdle, TCPWrite: conf.Limits.TCPWrite,
 			Transfers: conf.Limits.Transfers, TransfersPerAddress: conf.Limits.TransfersPerAddress,
@@ -32,6 +36,9 @@ func options(conf *config.Config) (dnsserver.Options, error) {
 			faults = append(faults, conf.At(fmt.Sprintf("keys[%d].algorithm", i), err.Error()))
 		}
 		o.Keys = append(o.Keys, tsig.Key{Name: k.Name, Algorithm: algorithm, Secret: k.Secret})
+		if k.Late != nil {
+			o.SignedLate[k.Name.Lower()] = *k.Late
+		}
 	}
 	for i, z := range conf.Zones {
 		zone, f := zoneOptions(conf, i, z)
@@ -48,6 +55,9 @@ func zoneOptions(conf *config.Config, i int, z config.Zone) (o dnsserver.ZoneOpt
 	o = dnsserver.ZoneOptions{
 		Apex: z.Name, File: z.File, Text: z.Text, MaxTTL: z.MaxTTL,
 		JournalMaxAge: z.Journal.MaxAge, JournalMaxSize: z.Journal.MaxSize,
+		Lease: update.LeaseLimits{
+			Default: seconds(z.Lease.Default), Min: seconds(z.Lease.Min), Max: seconds(z.Lease.Max), KeyMax: seconds(z.Lease.KeyMax),
+		},
 	}
 	for _, t := range z.Notify {
 		o.Notify = append(o.Notify, dnsserver.NotifyTarget{Addr: t.Addr, Key: t.Key})
@@ -77,13 +87,15 @@ func zoneOptions(conf *config.Config, i int, z config.Zone) (o dnsserver.ZoneOpt
 	return o, faults
 }
 
+func seconds(d time.Duration) uint32 { return uint32(d / time.Second) } // of at most a year
+
 func aclRule(r config.Rule) (acl.Rule, error) {
 	owner, err1 := acl.ParseOwner(r.Owner)
 	match, err2 := acl.ParseMatch(r.Match)
 	rule := acl.Rule{
 		Addresses: r.Addresses, Keys: r.Keys, AnyKey: r.AnyKey, Deny: r.Deny,
 		Owner: owner, Match: match, OwnerNames: r.OwnerNames,
-		SelfNumber: r.SelfNumber, Numbers: r.Numbers, MaxRecords: r.MaxRecords, SourceAddress: r.SourceAddr,
+		SelfNumber: r.SelfNumber, Numbers: r.Numbers, MaxRecords: r.MaxRecords, SourceAddress: r.SourceAddr, FirstCome: r.FirstCome,
 	}
 	errs := []error{err1, err2}
 	for _, word := range r.Actions {

@@ -52,7 +52,7 @@ func TestErrorRepliesAllocateNothing(t *testing.T) {
 	e := &EDE{EDEProhibited, "key a. may not change b. A"}
 	n := testing.AllocsPerRun(100, func() {
 		b.Error(raw, b.out[:], false, 0, dns.RcodeRefused, e, &b.s)
-		b.UpdateReply(raw, b.out[:], false, 0, dns.RcodeSuccess, e, &b.s)
+		b.UpdateReply(raw, b.out[:], false, 0, dns.RcodeSuccess, nil, e, &b.s)
 	})
 	if n != 0 {
 		t.Errorf("%v allocations", n)

@@ -283,7 +283,7 @@ func TestEveryReplyHasACookie(t *testing.T) {
 		}
 		n := b.Error(msg.b, b.out[:], false, 0, dns.RcodeNotAuth, &EDE{EDEOther, "text"}, &b.s)
 		replies["Error"] = bytes.Clone(b.out[:n])
-		n = b.UpdateReply(msg.b, b.out[:], false, 0, dns.RcodeRefused, nil, &b.s)
+		n = b.UpdateReply(msg.b, b.out[:], false, 0, dns.RcodeRefused, nil, nil, &b.s)
 		replies["UpdateReply"] = bytes.Clone(b.out[:n])
 		for by, reply := range replies {
 			if got := cookieOf(t, reply); len(got) != cookieLen || string(got[:8]) != "12345678" {

@@ -23,7 +23,7 @@ func TestUpdateReply(t *testing.T) {
 	for _, rcode := range []uint16{dns.RcodeSuccess, dns.RcodeYXDomain, dns.RcodeNotZone, dns.RcodeRefused} {
 		msg := pack(t, updateMessage())
 		for name, n := range map[string]int{
-			"UpdateReply": b.UpdateReply(msg, b.out[:], true, 0, rcode, nil, &b.s),
+			"UpdateReply": b.UpdateReply(msg, b.out[:], true, 0, rcode, nil, nil, &b.s),
 			"Error":       b.Error(msg, b.out[:], true, 0, rcode, nil, &b.s),
 		} {
 			if n != headerLen || b.out[2] != 0xA8 || b.out[3] != byte(rcode) || strings.Trim(string(b.out[4:12]), "\x00") != "" {

@@ -185,7 +185,7 @@ func FuzzRespond(f *testing.F) {
 			reply := b.out[:b.Error(msg, b.out[:], tcp, keep, dns.RcodeRefused, &EDE{EDEProhibited, "no"}, &b.s)]
 			checkReply(t, msg, reply)
 			checkCookie(t, msg, reply, b.limit(tcp)-keep)
-			reply = b.out[:b.UpdateReply(msg, b.out[:], tcp, keep, dns.RcodeSuccess, nil, &b.s)]
+			reply = b.out[:b.UpdateReply(msg, b.out[:], tcp, keep, dns.RcodeSuccess, nil, nil, &b.s)]
 			checkReply(t, msg, reply)
 		}
 	})

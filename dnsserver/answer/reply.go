@@ -65,6 +65,7 @@ func (r *Responder) options(s *Scratch) (octets int) {
 		return true
 	}
 	f.cookie = want(q.Cookie != nil, cookieLen)
+	f.lease = want(len(s.lease) > 0, len(s.lease))
 	f.nsid = want(q.NSID && r.serverID != "", len(r.serverID))
 	f.expire = want(q.Expire && q.QType == dns.TypeSOA, 4)
 	f.keepAlive = want(q.KeepAlive && r.keepAlive > 0, 2)
@@ -152,6 +153,11 @@ func (r *Responder) writeOPT(rcode uint16, s *Scratch) {
 		w.u16(cookieLen)
 		r.cookies.put(w.out[w.pos:w.pos+cookieLen], s.Request.Cookie, s.Client.Addr())
 		w.pos += cookieLen
+	}
+	if s.flags.lease {
+		w.u16(optLease)
+		w.u16(uint16(len(s.lease)))
+		w.pos += copy(w.out[w.pos:], s.lease)
 	}
 	if s.flags.nsid {
 		w.u16(optNSID)

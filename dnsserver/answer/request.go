@@ -17,6 +17,7 @@ const (
 
 // EDNS options that are read or written.
 const (
+	optLease     = 2
 	optNSID      = 3
 	optExpire    = 9
 	optCookie    = 10
@@ -40,6 +41,7 @@ type Request struct {
 	KeepAlive   bool   // RFC 7828, TCP only
 	Cookie      []byte // data of COOKIE, 8 or 16 to 40 octets; nil when there is none, or cookies are off
 	CookieValid bool   // the server cookie in it is one of ours, so the address of the client is no forgery
+	Lease       []byte // data of UPDATE-LEASE in an UPDATE, 4 or 8 octets (RFC 9664, section 4); nil when there is none
 	Trailing    bool   // octets are left over behind the counted records
 
 	version uint8  // of EDNS
@@ -78,7 +80,7 @@ func (q *Request) reset(msg []byte) {
 	q.QType, q.QClass, q.QuestionEnd, q.TSIG = 0, 0, 0, 0
 	q.OPT, q.DO, q.Size = false, false, 0
 	q.NSID, q.Expire, q.KeepAlive, q.Trailing, q.badTSIG = false, false, false, false, false
-	q.Cookie, q.CookieValid = nil, false
+	q.Cookie, q.CookieValid, q.Lease = nil, false, nil
 	q.version, q.opts, q.options = 0, 0, nil
 }
 
@@ -190,6 +192,11 @@ func (q *Request) readOptions(tcp, cookies bool) (sound bool) {
 		data := b[:n]
 		b = b[n:]
 		switch code {
+		case optLease:
+			if q.Opcode == dns.OpcodeUpdate && q.Lease == nil {
+				sound = sound && (n == 4 || n == 8)
+				q.Lease = data
+			}
 		case optNSID: // RFC 5001, section 2.1: a payload is ignored
 			q.NSID = true
 		case optExpire: // RFC 7314, section 2

@@ -98,12 +98,13 @@ type Scratch struct {
 
 	w      writer
 	expire uint32 // the option's value, when hasExpire
+	lease  []byte // data of UPDATE-LEASE for the reply
 	flags  flags
 	lookup lookup
 }
 
 // flags are about one reply.
-type flags struct{ cookie, nsid, expire, hasExpire, keepAlive bool }
+type flags struct{ cookie, lease, nsid, expire, hasExpire, keepAlive bool }
 
 // Respond answers msg into out, which must not overlap msg, and gives the
 // reply's length. A UDP reply is never longer than what the client takes and
@@ -145,8 +146,11 @@ func (r *Responder) Error(msg, out []byte, tcp bool, reserve int, rcode uint16, 
 }
 
 // UpdateReply writes the reply to an UPDATE: the header with four empty
-// sections (RFC 2136, section 3.8), and OPT if the request had one.
-func (r *Responder) UpdateReply(msg, out []byte, tcp bool, reserve int, rcode uint16, ede *EDE, s *Scratch) (n int) {
+// sections (RFC 2136, section 3.8), and OPT if the request had one. lease is
+// data of UPDATE-LEASE; nil for none.
+func (r *Responder) UpdateReply(msg, out []byte, tcp bool, reserve int, rcode uint16, lease []byte, ede *EDE, s *Scratch) (n int) {
+	s.lease = lease
+	defer func() { s.lease = nil }()
 	return r.bare(msg, out, tcp, reserve, false, rcode, ede, s)
 }
 

@@ -61,6 +61,10 @@ type Rule struct {
 	// request comes from.
 	SourceAddress bool
 
+	// FirstCome: a number without KEY record goes to the first public key that
+	// claims it.
+	FirstCome bool
+
 	Text string // how messages call the rule, such as its place in a file; may be empty
 }
 
@@ -83,6 +87,10 @@ type Principal struct {
 	Address netip.Addr
 	Key     rr.Name // the key whose signature was verified; "" for an unsigned request
 	Proven  bool    // the address is no forgery: it came over TCP, or with a server cookie
+
+	// Of a request signed by SIG(0) (RFC 2931):
+	PublicKey string // rdata of the KEY record that verified it
+	Claims    bool   // that record is not in the zone: the request itself brings it
 }
 
 // Changes are the records of an update section, as far as permission goes.
@@ -100,6 +108,7 @@ type Decision struct {
 	// Of the rule that allows an update.
 	MaxRecords    int
 	SourceAddress bool
+	SelfNumber    bool
 }
 
 // Decide answers for all actions but updates.
@@ -128,7 +137,7 @@ func (l List) DecideUpdate(who Principal, what Changes) Decision {
 		case within && r.Deny:
 			return Decision{Rule: i, Text: changeText(who, what, at) + ": a rule denies it"}
 		case within:
-			return Decision{Allowed: true, Rule: i, MaxRecords: r.MaxRecords, SourceAddress: r.SourceAddress}
+			return Decision{Allowed: true, Rule: i, MaxRecords: r.MaxRecords, SourceAddress: r.SourceAddress, SelfNumber: r.SelfNumber}
 		case !r.Deny && (!near || at > miss):
 			// The rule that went furthest is the one that the client was meant to use.
 			miss, near = at, true
@@ -170,7 +179,7 @@ func (r *compiled) matches(what Action, who Principal) bool {
 	switch {
 	case !r.keyed:
 		return who.Key == "" || r.Deny
-	case who.Key == "":
+	case who.Key == "", who.Claims && !r.FirstCome && !r.Deny:
 		return false
 	default:
 		return r.AnyKey || r.keys[who.Key.Lower()]

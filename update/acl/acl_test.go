@@ -426,7 +426,7 @@ func TestNumbers(t *testing.T) {
 		{self, "5551234.phones.example.", changes{"@ A"}, false},
 		{self, "5551234.phones.example.", changes{"5551234 CNAME"}, false},
 		{self, "5551234.phones.example.", changes{"5551234 NS"}, false},
-		{self, "5551234.phones.example.", changes{"5551234 KEY"}, false},
+		{self, "5551234.phones.example.", changes{"5551234 KEY"}, true},
 		{self, "5551234.phones.example.", changes{}, true},
 		{self, "phones.example.", changes{"5551234 A"}, false},
 		{self, "a.phones.example.", changes{"a A"}, false},

@@ -12,7 +12,7 @@ import (
 // phoneTypes are what a phone may have at its number and below it: addresses,
 // and what leads a caller to them. ANY is the deletion of all of a name.
 var phoneTypes = []uint16{
-	dns.TypeA, dns.TypeAAAA, dns.TypeSRV, dns.TypeNAPTR, dns.TypeTXT, dns.TypeHTTPS, dns.TypeSVCB, dns.TypeANY,
+	dns.TypeA, dns.TypeAAAA, dns.TypeSRV, dns.TypeNAPTR, dns.TypeTXT, dns.TypeHTTPS, dns.TypeSVCB, dns.TypeKEY, dns.TypeANY,
 }
 
 // numbers are the terminal numbers of one entry of Rule.Numbers: those with
@@ -96,8 +96,11 @@ func (c *compiled) compileNumbers() (problems []string) {
 		}
 		c.numbers = append(c.numbers, n)
 	}
-	if c.Deny && (c.MaxRecords != 0 || c.SourceAddress) {
-		problems = append(problems, "max_records and source_address are for what a rule allows: with deny they mean nothing")
+	if c.Deny && (c.MaxRecords != 0 || c.SourceAddress || c.FirstCome) {
+		problems = append(problems, "max_records, source_address and claim are for what a rule allows: with deny they mean nothing")
+	}
+	if c.FirstCome && (!c.SelfNumber || len(c.numbers) == 0) {
+		problems = append(problems, "claim first_come needs self_number and numbers in the same rule: say which numbers the first may have that comes")
 	}
 	if c.MaxRecords < 0 {
 		problems = append(problems, fmt.Sprintf("max_records is %d, less than 0", c.MaxRecords))

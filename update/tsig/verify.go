@@ -19,6 +19,7 @@ type Context struct {
 	name       rr.Name // the key's name in the client's case
 	start      int
 	timeSigned uint64
+	fudge      uint16
 	mac        requestMAC
 }
 
@@ -62,7 +63,7 @@ func (r *Keyring) Verify(msg []byte, now time.Time) (*Context, error) {
 	if e := r.checkTruncation(k, &rec); e != nil {
 		return nil, e
 	}
-	c := &Context{key: k, name: k.nameAs(&rec), start: rec.start, timeSigned: rec.time}
+	c := &Context{key: k, name: k.nameAs(&rec), start: rec.start, timeSigned: rec.time, fudge: rec.fudge}
 	c.mac.set(rec.mac)
 	return c, nil
 }
@@ -91,6 +92,18 @@ func (c *Context) MAC() []byte {
 		return nil
 	}
 	return c.mac.octets()
+}
+
+// Older is the failure of a verified request that was signed before another of
+// its key: BADTIME (RFC 8945, section 5.2.3). Which one was newest is for the
+// caller to know.
+func (c *Context) Older() *Error {
+	e := &Error{
+		Rcode: dns.RcodeNotAuth, TSIGError: dns.RcodeBadTime, reason: ErrOlder,
+		Key: c.name, alg: c.key.algorithm.wire(), signer: c.key, mac: c.mac,
+		client: variables{time: c.timeSigned, fudge: c.fudge},
+	}
+	return e
 }
 
 // Strip takes the TSIG off the message that was verified, in place: it

@@ -1,0 +1,185 @@
+package dnsserver
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"sync"
+	"time"
+
+	"dialtone/dnsserver/answer"
+	"dialtone/update"
+	"dialtone/zone/rr"
+)
+
+// answered remembers for a while what signed updates were answered, so that a
+// message that is sent again, because its answer was lost or by somebody who saw
+// it, is not done again but gets the first answer. It goes by the signature,
+// which covers the ID and all of the message; whoever sends it can have the
+// answer, since nothing is done for it.
+//
+// Two generations bound it in time and in number. An entry takes some 30 octets.
+type answered struct {
+	limit int // Limits.UpdateAnswers
+	seed  maphash.Seed
+	mu    struct {
+		sync.Mutex
+		young, old map[uint64]uint64 // by digest of the signature: see pack; by hash of a key: when it was taken
+		texts      map[uint64]*answer.EDE
+		oldTexts   map[uint64]*answer.EDE
+		turned     time.Time
+		repeated   uint64
+	}
+}
+
+// answeredFor is how long an answer is remembered at least, unless there are
+// too many: clients send again after some seconds.
+const answeredFor = 10 * time.Second
+
+// recently is for how long a key that had an update taken may have another of
+// the same second, or a little before: see update.Signature.
+const recently = 2 * time.Second
+
+// outcome is what an update was answered.
+type outcome struct {
+	rcode uint16
+	lease []byte // data of UPDATE-LEASE; nil for none
+	ede   *answer.EDE
+}
+
+func (a *answered) init(now time.Time, limit int) {
+	a.limit, a.seed = limit, maphash.MakeSeed()
+	a.mu.turned = now
+}
+
+// Packed: the RCODE in the lower 4 bits, 1 bit for an update that is not
+// answered yet, 2 for the form of its lease, and 28 for each of its values.
+const (
+	packedPending = 1 << 4
+	packedShort   = 1 << 5
+	packedLong    = 1 << 6
+	packedBits    = 28
+)
+
+func (o outcome) pack() uint64 {
+	v := uint64(o.rcode & 15)
+	part := func(at int, shift uint) uint64 {
+		return uint64(binary.BigEndian.Uint32(o.lease[at:])&(1<<packedBits-1)) << shift
+	}
+	switch len(o.lease) {
+	case update.LeaseLong:
+		v |= packedLong | part(4, 36)
+		v |= part(0, 8)
+	case update.LeaseShort:
+		v |= packedShort | part(0, 8)
+	}
+	return v
+}
+
+func unpackOutcome(v uint64) outcome {
+	o := outcome{rcode: uint16(v & 15)}
+	if v&(packedShort|packedLong) != 0 {
+		o.lease = binary.BigEndian.AppendUint32(nil, uint32(v>>8&(1<<packedBits-1)))
+	}
+	if v&packedLong != 0 {
+		o.lease = binary.BigEndian.AppendUint32(o.lease, uint32(v>>36))
+	}
+	return o
+}
+
+// begin notes an update that is to be done. When it is known it gives what it
+// was answered; pending tells that this is not known yet.
+func (a *answered) begin(digest uint64, now time.Time) (o outcome, known, pending bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	v, ok := a.getLocked(digest)
+	if !ok {
+		a.putLocked(digest, packedPending, now)
+		return o, false, false
+	}
+	a.mu.repeated++
+	if v&packedPending != 0 {
+		return o, true, true
+	}
+	o = unpackOutcome(v)
+	if o.ede = a.mu.texts[digest]; o.ede == nil {
+		o.ede = a.mu.oldTexts[digest]
+	}
+	return o, true, false
+}
+
+// end notes the answer.
+func (a *answered) end(digest uint64, o outcome, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.putLocked(digest, o.pack(), now)
+	if o.ede != nil {
+		if a.mu.texts == nil {
+			a.mu.texts = map[uint64]*answer.EDE{}
+		}
+		a.mu.texts[digest] = o.ede
+	}
+}
+
+// forget has an update done again when it comes again.
+func (a *answered) forget(digest uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.mu.young, digest)
+	delete(a.mu.old, digest)
+}
+
+// took notes that an update of a key was taken.
+func (a *answered) took(key rr.Name, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.putLocked(a.hash(key), uint64(now.UnixMilli()), now)
+}
+
+// isRecent tells whether one was a moment ago.
+func (a *answered) isRecent(key rr.Name, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	at, ok := a.getLocked(a.hash(key))
+	return ok && now.UnixMilli()-int64(at) < recently.Milliseconds()
+}
+
+func (a *answered) hash(key rr.Name) uint64 { return maphash.String(a.seed, string(key.Lower())) }
+
+func (a *answered) getLocked(k uint64) (uint64, bool) {
+	v, ok := a.mu.young[k]
+	if !ok {
+		v, ok = a.mu.old[k]
+	}
+	return v, ok
+}
+
+func (a *answered) putLocked(k, v uint64, now time.Time) {
+	if len(a.mu.young) >= a.limit/2 {
+		a.turnLocked(now)
+	}
+	if a.mu.young == nil {
+		a.mu.young = map[uint64]uint64{}
+	}
+	a.mu.young[k] = v
+}
+
+func (a *answered) turnLocked(now time.Time) {
+	a.mu.old, a.mu.young, a.mu.turned = a.mu.young, nil, now
+	a.mu.oldTexts, a.mu.texts = a.mu.texts, nil
+}
+
+// tick forgets what is old.
+func (a *answered) tick(now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if now.Sub(a.mu.turned).Abs() >= answeredFor {
+		a.turnLocked(now)
+	}
+}
+
+// remembered counts entries, and the messages that came again.
+func (a *answered) remembered() (entries int, repeated uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.mu.young) + len(a.mu.old), a.mu.repeated
+}
