@@ -28,8 +28,9 @@
 //
 // Replies are not signed: RFC 2931, sections 2.4 and 3.2 leave it open, it costs
 // a private key online and a signature a reply, and no client that sends
-// requests wants it. nsupdate does not look for a SIG(0) in a reply, and BIND
-// puts none there. The client trusts its way to the server, or the RCODE alone.
+// requests wants it: nsupdate does not look for a SIG(0) in a reply, and BIND
+// puts none there. So whoever answers in the server's place can tell a client
+// that something was done, but cannot do it.
 //
 // Limitations: no RSA, no ECDSA P-384, no Ed448; no signed replies, no streams.
 // A sender without a clock, as SRP on small devices has them (inception and

@@ -57,8 +57,10 @@ func (r *Record) Select(rdatas []string, now time.Time) ([]*PublicKey, error) {
 }
 
 // Verify checks the record against one key: algorithm and key tag, the time
-// bracket, and the signature, which is the expensive part, last. Every error is
-// an *Error.
+// bracket, and the signature last. Every error is an *Error.
+//
+// A signature takes 37 us (Ed25519) or 49 us (ECDSA) of a core of an EPYC,
+// right or wrong; Find and Select together take 0.15 us (BenchmarkRequest).
 func (r *Record) Verify(key *PublicKey, now time.Time) (*Context, error) {
 	if key.Algorithm() != r.Algorithm || key.KeyTag() != r.KeyTag {
 		return nil, r.refused(ErrNoKey)
