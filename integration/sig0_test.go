@@ -276,6 +276,9 @@ func TestDialtoneSignsBySIG0(t *testing.T) {
 				t.Errorf("register that is refused: exit code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 			}
 			s.takes(t, 1, "")
+			if strings.HasPrefix(name, "dnssec-keygen") {
+				return // its private keys have no leading zeros, which Net::DNS takes for others
+			}
 			s.answers(dns.RcodeSuccess)
 			if got := perl(t, perlSign, pair.private, strconv.Itoa(s.port)); got != "NOERROR" {
 				t.Errorf("Net::DNS: %s", got)

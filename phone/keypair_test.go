@@ -56,6 +56,33 @@ func TestKeyPairsSignAndAreReadBack(t *testing.T) {
 	}
 }
 
+// TestShortSecretOfBIND: dnssec-keygen leaves leading zeros out.
+func TestShortSecretOfBIND(t *testing.T) {
+	base := filepath.Join(t.TempDir(), "K5551234.phones.example.+013+00711")
+	for suffix, text := range map[string]string{
+		".private": "Private-key-format: v1.3\nAlgorithm: 13 (ECDSAP256SHA256)\nPrivateKey: W5bYDIeqtaQwr5dtsKWEFI6xzWTxWeucJvi8ezyj+A==\n" +
+			"Created: 20261126041501\nPublish: 20261126041501\nActivate: 20261126041501\n",
+		".key": "5551234.phones.example. IN KEY 512 3 13 vv9+nM7pnhQ03d7TZUKdAFlGqEhNjzVG+fVwGDVJo61g8S0IpSujps39 ygC+30nTal+lIOjUKQJa96IJAXTedw==\n",
+	} {
+		if err := os.WriteFile(base+suffix, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k, err := ReadKey(base + ".private")
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkSigned(t, k)
+	dir := t.TempDir()
+	private, _, err := k.Save(dir)
+	if err != nil || filepath.Base(private) != filepath.Base(base)+".private" {
+		t.Fatalf("%s, %v", private, err)
+	}
+	if again, err := ReadKey(private); err != nil || again.Record() != k.Record() {
+		t.Errorf("written again: %v, %v", again, err)
+	}
+}
+
 // checkSigned verifies with the key that the record has.
 func checkSigned(t *testing.T, k *Key) {
 	t.Helper()
