@@ -6,5 +6,6 @@
 // policy test that reads the source tree.
 //
 // It must not import the server's packages: what cannot be seen from outside is
-// a matter for unit tests. Nobody may import it.
+// a matter for unit tests. Only what clients sign is handed to the package that
+// verifies it (sig0_test.go). Nobody may import it.
 package integration

@@ -31,6 +31,7 @@ var mayImport = map[string]string{
 	"phone":                  "",
 	"update":                 "update/acl zone/rr",
 	"update/acl":             "zone/rr",
+	"update/sig0":            "zone/rr",
 	"update/tsig":            "zone/rr",
 	"zone":                   "zone/rr zone/store zone/table",
 	"zone/masterfile":        "zone/rr",

@@ -17,7 +17,7 @@ var modules = map[string]string{
 	"github.com/dgraph-io/ristretto/v2":   "zone/store", // for the buffer that Badger takes
 	"github.com/go-viper/mapstructure/v2": "config",
 	"github.com/miekg/dns": "cmd/dialtone config dnsserver dnsserver/answer dnsserver/transfer integration integration/bench" +
-		" integration/bench/load integration/peertest phone update update/acl update/tsig zone zone/masterfile zone/rr zone/zonetest",
+		" integration/bench/load integration/peertest phone update update/acl update/sig0 update/tsig zone zone/masterfile zone/rr zone/zonetest",
 	"github.com/prometheus/client_golang": "dnsserver",
 	"github.com/rogpeppe/go-internal":     "cmd/dialtone",
 	"github.com/spf13/cobra":              "cmd/dialtone",
@@ -35,6 +35,7 @@ var without = map[string]string{
 	"dnsserver/transfer": "os",
 	"update":             "net net/http os time",
 	"update/acl":         "net net/http os time",
+	"update/sig0":        "net net/http os",
 	"update/tsig":        "net net/http os",
 	"zone":               "net net/http os",
 	"zone/masterfile":    "net net/http",

@@ -131,7 +131,7 @@ func (x *exchange) once(ctx context.Context, proto, server string, wait time.Dur
 		return nil, err
 	}
 	reply, signed, err := x.send(ctx, proto, server, m, wait)
-	if proto == "udp" && (err == nil && reply.Truncated || reply != nil && x.key != nil && !signed) {
+	if proto == "udp" && (err == nil && reply.Truncated || reply != nil && x.key.signsReplies() && !signed) {
 		reply, signed, err = x.send(ctx, "tcp", server, m, attempts[len(attempts)-1].wait)
 	}
 	if err != nil {
@@ -141,7 +141,7 @@ func (x *exchange) once(ctx context.Context, proto, server string, wait time.Dur
 	if t := reply.IsTsig(); t != nil {
 		fault.TSIG = int(t.Error)
 	}
-	if x.key != nil && !signed && fault.TSIG == 0 {
+	if x.key.signsReplies() && !signed && fault.TSIG == 0 {
 		if reply.Rcode == dns.RcodeSuccess {
 			return nil, errors.New("its answer is not signed")
 		}
@@ -163,8 +163,9 @@ func (x *exchange) send(ctx context.Context, proto, server string, m *dns.Msg, w
 	m.Id = dns.Id()
 	if x.key != nil {
 		m = m.Copy()
-		c.TsigSecret = map[string]string{x.key.Name: x.key.secret}
-		m.SetTsig(x.key.Name, x.key.Algorithm, fudge, time.Now().Unix())
+		if err := x.key.sign(m, c, time.Now()); err != nil {
+			return nil, false, err
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -178,7 +179,7 @@ func (x *exchange) send(ctx context.Context, proto, server string, m *dns.Msg, w
 		len(reply.Question) > 0 && !sameQuestion(reply.Question[0], m.Question[0]):
 		return nil, false, errors.New("its answer is to another question")
 	}
-	if t := reply.IsTsig(); t != nil && x.key != nil {
+	if t := reply.IsTsig(); t != nil && x.key.signsReplies() {
 		// An error of the signature may come without one.
 		if err != nil && t.Error == dns.RcodeSuccess {
 			return nil, false, err

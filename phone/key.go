@@ -4,18 +4,23 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 )
 
-// Key is a TSIG key (RFC 8945). String and fmt do not show its secret.
+// Key signs what a phone sends: a TSIG key (RFC 8945), whose secret the server
+// has too, or a key pair (SIG(0), RFC 2931). String and fmt do not show its
+// secret.
 type Key struct {
 	Name      string // with a final dot
-	Algorithm string // such as "hmac-sha256."
+	Algorithm string // such as "hmac-sha256." or "ed25519"
 	secret    string // base64
+	pair      *keyPair
 }
 
 // String names the key.
@@ -51,6 +56,21 @@ func NewKey(name, algorithm, secret string) (*Key, error) {
 	return k, nil
 }
 
+// sign signs a message as the last thing that is done to it, and has c check the
+// signature of the reply.
+func (k *Key) sign(m *dns.Msg, c *dns.Client, at time.Time) error {
+	if k.pair != nil {
+		return k.pair.sign(m, at)
+	}
+	c.TsigSecret = map[string]string{k.Name: k.secret}
+	m.SetTsig(k.Name, k.Algorithm, fudge, at.Unix())
+	return nil
+}
+
+// signsReplies tells whether the server signs its replies with the key, too. A
+// server has no private key of its own (RFC 2931, section 2.4).
+func (k *Key) signsReplies() bool { return k != nil && k.pair == nil }
+
 // keyClause is a key as tsig-keygen writes it and named.conf and nsupdate -k
 // have it.
 var (
@@ -59,31 +79,52 @@ var (
 	keySecret    = regexp.MustCompile(`secret\s+"?([^\s";]+)"?\s*;`)
 	keyComment   = regexp.MustCompile(`(?m)(^|\s)(#|//).*$`) // a secret may have // in it
 
-	errNoKeyThere = errors.New("there is no key in it: it wants what tsig-keygen prints, or one line ALGORITHM:NAME:SECRET")
+	errNoKeyThere = errors.New("there is no key in it: it wants what tsig-keygen prints, one line ALGORITHM:NAME:SECRET, or the private half of a key pair")
 )
 
 // maxKeyFile is more than any key takes, in octets.
 const maxKeyFile = 64 << 10
 
-// ReadKey reads what tsig-keygen prints and nsupdate -k takes, or a file with one line
-// ALGORITHM:NAME:SECRET, as nsupdate -y and knsupdate take it.
+// ReadKey reads what tsig-keygen prints and nsupdate -k takes, a file with one line
+// ALGORITHM:NAME:SECRET, as nsupdate -y and knsupdate take it, or a key pair in two
+// files, K*.private and K*.key, as dnssec-keygen and Save write them; any of the
+// two names it.
 func ReadKey(file string) (*Key, error) {
-	info, err := os.Stat(file)
-	if err == nil && info.Size() > maxKeyFile {
-		err = errNoKeyThere
-	}
-	var data []byte
-	if err == nil {
-		data, err = os.ReadFile(file)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("key file %s: %w", file, err)
-	}
-	k, err := parseKey(string(data))
+	k, err := readKey(file)
 	if err != nil {
 		return nil, fmt.Errorf("key file %s: %w", file, err)
 	}
 	return k, nil
+}
+
+func readKey(file string) (*Key, error) {
+	data, err := readSmall(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		if private, _ := halves(file); private != file {
+			if _, err := os.Stat(private); err == nil {
+				return readPair(file)
+			}
+		}
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case isPair(data):
+		return readPair(file)
+	}
+	return parseKey(string(data))
+}
+
+// readSmall reads a file that may be a key.
+func readSmall(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err == nil && info.Size() > maxKeyFile {
+		err = errNoKeyThere
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(file)
 }
 
 func parseKey(text string) (*Key, error) {

@@ -19,6 +19,8 @@ func debianPackage(program string) string {
 	switch program {
 	case "named":
 		return "bind9"
+	case "dnssec-keygen":
+		return "bind9-utils"
 	case "dig", "nsupdate", "delv":
 		return "bind9-dnsutils"
 	case "knotd":

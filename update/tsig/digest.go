@@ -5,6 +5,8 @@ import (
 	"hash"
 
 	"github.com/miekg/dns"
+
+	"dialtone/zone/rr"
 )
 
 // mac computes one MAC at a time; it is pooled per key, because setting up an
@@ -39,7 +41,7 @@ func (m *mac) of(k *key, d *digest) []byte {
 	b = append(b, d.msg[2:10]...)
 	b = binary.BigEndian.AppendUint16(b, d.arcount)
 	m.hash.Write(b)
-	m.hash.Write(d.msg[headerSize:])
+	m.hash.Write(d.msg[rr.HeaderSize:])
 
 	b = b[:0]
 	if !d.timers {

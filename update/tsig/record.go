@@ -44,10 +44,8 @@ type nameBuf struct {
 
 func (b *nameBuf) octets() []byte { return b.buf[:b.n] }
 
-const headerSize = 12
-
 func (rec *record) find(msg []byte) (bool, error) {
-	off, ok := skipQuestions(msg)
+	off, ok := rr.SkipQuestions(msg)
 	if !ok {
 		return false, errShort
 	}
@@ -55,7 +53,7 @@ func (rec *record) find(msg []byte) (bool, error) {
 	records := int(binary.BigEndian.Uint16(msg[6:])) + int(binary.BigEndian.Uint16(msg[8:])) + additional
 	found := false
 	for i := range records {
-		data, end, ok := skipRecord(msg, off)
+		data, end, ok := rr.SkipRecord(msg, off)
 		if !ok {
 			return false, errShort
 		}
@@ -75,32 +73,6 @@ func (rec *record) find(msg []byte) (bool, error) {
 		return false, errTrailing
 	}
 	return found, nil
-}
-
-// skipQuestions gives the offset of the first record.
-func skipQuestions(msg []byte) (off int, ok bool) {
-	if len(msg) < headerSize {
-		return 0, false
-	}
-	off = headerSize
-	for range binary.BigEndian.Uint16(msg[4:]) {
-		if off, ok = skipName(msg, off); !ok || off+4 > len(msg) {
-			return 0, false
-		}
-		off += 4
-	}
-	return off, true
-}
-
-// skipRecord gives the offset of the type field of a record, and that behind
-// the record.
-func skipRecord(msg []byte, off int) (data, end int, ok bool) {
-	data, ok = skipName(msg, off)
-	if !ok || data+10 > len(msg) {
-		return 0, 0, false
-	}
-	end = data + 10 + int(binary.BigEndian.Uint16(msg[data+8:]))
-	return data, end, end <= len(msg)
 }
 
 // parse reads the record at msg[start:end], whose type field is at data
@@ -138,23 +110,6 @@ func (rec *record) parse(msg []byte, start, data, end int) (err error) {
 	}
 	rec.other = d[6:len(d):len(d)]
 	return nil
-}
-
-// skipName gives the offset behind a name without following pointers.
-func skipName(msg []byte, off int) (int, bool) {
-	for off < len(msg) {
-		switch c := int(msg[off]); {
-		case c == 0:
-			return off + 1, true
-		case c < 64:
-			off += 1 + c
-		case c >= 0xC0:
-			return off + 2, off+2 <= len(msg)
-		default:
-			return 0, false
-		}
-	}
-	return 0, false
 }
 
 // recordSize is what appendRecord will add.

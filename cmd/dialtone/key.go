@@ -1,0 +1,7 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func keyCommand() *cobra.Command {
+	return groupCommand("key", "Work with the keys of phones", keyGenerateCommand())
+}
