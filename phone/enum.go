@@ -56,7 +56,7 @@ func (r *Resolver) LookupENUM(ctx context.Context, number, suffix string) (*ENUM
 	if suffix, err = checkSuffix(n, suffix); err != nil {
 		return nil, err
 	}
-	w := &enumWalk{number: string(n), seen: map[string]bool{}}
+	w := &enumWalk{name: enumName(n, suffix), number: string(n), seen: map[string]bool{}}
 	switch {
 	case international:
 		w.number = "+" + w.number
@@ -66,8 +66,8 @@ func (r *Resolver) LookupENUM(ctx context.Context, number, suffix string) (*ENUM
 	if w.query, err = r.query(ctx); err != nil {
 		return nil, err
 	}
-	e := &ENUM{Number: n, Name: enumName(n, suffix)}
-	err = w.domain(e.Name, 0, maxTTL)
+	e := &ENUM{Number: n, Name: w.name}
+	err = w.domain(w.name, 0, maxTTL)
 	if e.URIs = w.uris; len(e.URIs) > 0 {
 		return e, nil
 	}
@@ -107,6 +107,7 @@ func enumName(n Number, suffix string) string {
 // enumWalk follows the records of one number.
 type enumWalk struct {
 	query   *query
+	name    string // of the number
 	number  string // what the records rewrite: the application unique string of RFC 3402
 	seen    map[string]bool
 	records int // that were looked at
@@ -116,8 +117,11 @@ type enumWalk struct {
 
 func (w *enumWalk) leaveOut(n *dns.NAPTR, why error) {
 	if len(w.reasons) < maxReasons {
-		record := strings.TrimPrefix(n.String(), n.Hdr.String())
-		w.reasons = append(w.reasons, printable(fmt.Sprintf("%s NAPTR %s: %v", n.Hdr.Name, record, why)))
+		record := "NAPTR " + strings.TrimPrefix(n.String(), n.Hdr.String())
+		if n.Hdr.Name != w.name {
+			record = n.Hdr.Name + " " + record
+		}
+		w.reasons = append(w.reasons, printable(fmt.Sprintf("%s: %v", record, why)))
 	}
 }
 

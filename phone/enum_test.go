@@ -86,7 +86,7 @@ func TestENUMThatLeadsNowhere(t *testing.T) {
 	s, r := newENUM(t)
 	for number, why := range map[string]string{
 		"3":   "others have led already",
-		"4":   "a replacement beside its expression; 4.e164",
+		"4":   "a replacement beside its expression; NAPTR 1 2",
 		"5":   `"no scheme" is not a URI`,
 		"8":   "number 8 (8.e164.phones.example.)",
 		"+12": "number +12 (2.1.e164.phones.example.): ENUM leads to no URI",
