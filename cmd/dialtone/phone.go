@@ -242,7 +242,7 @@ stands where they can be reached.
 	}
 	f.flags(c, "address of a name server; without it, those of the system")
 	c.Flags().BoolVar(&f.enum, "enum", false, "look the number up by ENUM")
-	c.Flags().StringVar(&f.suffix, "enum-suffix", "", "the domain that ENUM has below it the numbers' digits, such as e164.arpa; implies --enum (default e164. and the zone)")
+	c.Flags().StringVar(&f.suffix, "enum-suffix", "", "domain below which ENUM has the digits of numbers, such as e164.arpa; implies --enum (default: e164. before the zone)")
 	return c
 }
 
