@@ -17,14 +17,20 @@ type Number string
 // "555-1234", "(02) 9876.5432" or "tel:+1-201-555-0123" (RFC 3966). An area
 // code's zero in "+44 (0)20" is not dialled with a country code and is left out.
 func ParseNumber(text string) (Number, error) {
-	bad := func(why string) (Number, error) {
-		return "", fmt.Errorf("%q is not a number: %s", text, why)
+	n, _, err := parseNumber(text)
+	return n, err
+}
+
+// parseNumber tells also whether a + says that the number is an international one.
+func parseNumber(text string) (n Number, international bool, err error) {
+	bad := func(why string) (Number, bool, error) {
+		return "", false, fmt.Errorf("%q is not a number: %s", text, why)
 	}
 	rest := strings.TrimSpace(text)
 	if len(rest) >= 4 && strings.EqualFold(rest[:4], "tel:") {
 		rest, _, _ = strings.Cut(rest[4:], ";") // parameters
 	}
-	rest, international := strings.CutPrefix(strings.TrimSpace(rest), "+")
+	rest, international = strings.CutPrefix(strings.TrimSpace(rest), "+")
 	if international {
 		rest = strings.Replace(rest, "(0)", "", 1)
 	}
@@ -46,7 +52,7 @@ func ParseNumber(text string) (Number, error) {
 	if len(digits) == 0 {
 		return bad("it has no digits")
 	}
-	return Number(digits), nil
+	return Number(digits), international, nil
 }
 
 // check finds what ParseNumber did not make.

@@ -53,10 +53,13 @@ const (
 //
 // Errors are ErrNotRegistered, ErrUnreachable or a *ServerError, wrapped.
 func (r *Resolver) Locate(ctx context.Context, n Number) (*Location, error) {
-	q, err := r.query(ctx)
-	if err == nil {
-		err = n.check()
+	if _, err := checkZone(r.Zone); err != nil {
+		return nil, err
 	}
+	if err := n.check(); err != nil {
+		return nil, err
+	}
+	q, err := r.query(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +101,7 @@ type service struct {
 	ttl       uint32
 }
 
-// query is one Locate on its way.
+// query is one look-up on its way.
 type query struct {
 	ctx     context.Context
 	servers []string
@@ -108,9 +111,6 @@ type query struct {
 }
 
 func (r *Resolver) query(ctx context.Context) (*query, error) {
-	if _, err := checkZone(r.Zone); err != nil {
-		return nil, err
-	}
 	servers, err := withPorts(ctx, r.Servers)
 	if err == nil && len(servers) == 0 {
 		servers, err = systemServers(resolvConf)
@@ -157,7 +157,7 @@ func (q *query) services(name string) (list []service) {
 	any := false
 	for i, s := range srvNames {
 		any = any || slices.ContainsFunc(found[i], func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeSRV })
-		list = append(list, servers(found[i], s.transport, 1<<31-1)...)
+		list = append(list, servers(found[i], s.transport, maxTTL)...)
 	}
 	if any {
 		return list // or none, when the only host is "." (RFC 2782)

@@ -91,3 +91,13 @@ func (s *fakeServer) last() *dns.Msg {
 	defer s.mu.Unlock()
 	return s.asked[len(s.asked)-1]
 }
+
+// questions gives what was asked so far.
+func (s *fakeServer) questions() (list []dns.Question) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.asked {
+		list = append(list, m.Question...)
+	}
+	return list
+}

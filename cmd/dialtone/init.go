@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"text/template"
 
@@ -146,8 +147,37 @@ func (c *initConfig) zoneText() string {
 			fmt.Fprintf(&b, "%s %s %s\n", ns.name, t, a)
 		}
 	}
+	b.WriteString(c.enumText())
 	return b.String()
 }
+
+// enumText is the rule that makes ENUM (RFC 6116) of the zone: one record for
+// all numbers. It is part of the zone, so it needs no delegation, and secondaries
+// have it, too. Below e164 there is nothing else, so it is for names of any number
+// of labels (RFC 4592, section 3.3.1); no number is called e164.
+//
+// It works at once, for nobody sees it who does not ask for that suffix. Only in
+// a zone whose name cannot stand in a SIP URI, or leaves no room for the digits
+// of a number, there is none.
+func (c *initConfig) enumText() string {
+	zone := strings.TrimSuffix(c.Zone, ".")
+	if !hostName.MatchString(zone) || len(zone) > maxENUMZone {
+		return ""
+	}
+	return fmt.Sprintf(`
+; ENUM: whoever looks up +442079460148 below e164.%[1]s finds sip:442079460148@442079460148.%[1]s.
+; Are only some numbers yours? Then say which in place of (.*), as (4420.*): others do not match, and are not found.
+; Nothing else may be below e164.%[1]s: a name there would take this rule from the numbers that share its digits.
+*.e164.%[1]s. 3600 NAPTR 100 10 "u" "E2U+sip" "!^\\+?(.*)$!sip:\\1@\\1.%[1]s!" .
+`, zone)
+}
+
+// hostName is what can stand in a URI as it is.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$`)
+
+// maxENUMZone leaves room for e164 and 15 digits in a name of 255 octets. The
+// expression, a string of 255, has more.
+const maxENUMZone = 215
 
 // write makes all files, or none that is there already, and checks what it has made.
 func (c *initConfig) write(dir string, stdout, stderr io.Writer) error {

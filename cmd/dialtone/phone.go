@@ -51,7 +51,7 @@ func withCode(err error) error {
 		return &codeError{err, exitRefused}
 	case errors.Is(err, phone.ErrUnreachable):
 		return &codeError{err, exitUnreachable}
-	case errors.Is(err, phone.ErrNotRegistered):
+	case errors.Is(err, phone.ErrNotRegistered), errors.Is(err, phone.ErrNoENUM):
 		return &codeError{err, exitNotRegistered}
 	}
 	return err
@@ -214,34 +214,54 @@ func joined(addrs []netip.Addr) string {
 
 func printJSON(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }
 
+type lookupFlags struct {
+	where
+	enum   bool
+	suffix string
+}
+
 func lookupCommand() *cobra.Command {
-	var f where
+	var f lookupFlags
 	c := &cobra.Command{
 		Use:   "lookup NUMBER",
 		Short: "Find out where a number can be reached",
 		Long: `Find out where a number can be reached by SIP, as RFC 3263 says: a line for each way,
 the best first, with address, port, and how long it may be used.
 
+With --enum the number is looked up by ENUM (RFC 6116) first: a line for each URI that it
+leads to, the best first, with what it is good for. Behind those of numbers in the zone
+stands where they can be reached.
+
 ` + exitCodes + `, 5 the number is not registered.`,
 		Example: `  dialtone lookup 555-1234 --server 127.0.0.1:5300
-  dialtone lookup "+44 20 7946 0148" --zone phones.example --json`,
+  dialtone lookup "+44 20 7946 0148" --zone phones.example --json
+  dialtone lookup "+44 20 7946 0148" --zone phones.example --enum
+  dialtone lookup "+44 20 7946 0148" --enum-suffix e164.arpa`,
 		Args: exactly("NUMBER"),
-		RunE: func(c *cobra.Command, args []string) error {
-			n, err := numberArg(c, args[0])
-			if err != nil {
-				return err
-			}
-			ctx, cancel := f.context(c)
-			defer cancel()
-			l, err := (&phone.Resolver{Zone: f.zone, Servers: f.servers}).Locate(ctx, n)
-			if err != nil {
-				return withCode(err)
-			}
-			return printLocation(c.OutOrStdout(), l, f.json)
-		},
+		RunE: func(c *cobra.Command, args []string) error { return f.run(c, args[0]) },
 	}
 	f.flags(c, "address of a name server; without it, those of the system")
+	c.Flags().BoolVar(&f.enum, "enum", false, "look the number up by ENUM")
+	c.Flags().StringVar(&f.suffix, "enum-suffix", "", "domain below which ENUM has the digits of numbers, such as e164.arpa; implies --enum (default: e164. before the zone)")
 	return c
+}
+
+func (f *lookupFlags) run(c *cobra.Command, text string) error {
+	n, err := numberArg(c, text)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := f.context(c)
+	defer cancel()
+	r := &phone.Resolver{Zone: f.zone, Servers: f.servers}
+	if f.enum || f.suffix != "" {
+		return f.lookupENUM(ctx, r, text, c.OutOrStdout())
+	}
+	l, err := r.Locate(ctx, n)
+	if err != nil {
+		return withCode(err)
+	}
+	return printLocation(c.OutOrStdout(), l, f.json)
 }
 
 func printLocation(w io.Writer, l *phone.Location, asJSON bool) error {
@@ -253,20 +273,25 @@ func printLocation(w io.Writer, l *phone.Location, asJSON bool) error {
 		}
 		return nil
 	}
-	type contact struct {
-		Transport string     `json:"transport"`
-		Host      string     `json:"host"`
-		Address   netip.Addr `json:"address"`
-		Port      uint16     `json:"port"`
-		TTL       int        `json:"ttl"` // seconds
-	}
 	out := struct {
-		Number   phone.Number `json:"number"`
-		Name     string       `json:"name"`
-		Contacts []contact    `json:"contacts"`
-	}{l.Number, l.Name, nil}
-	for _, c := range l.Contacts {
-		out.Contacts = append(out.Contacts, contact{c.Transport, c.Host, c.Addr.Addr(), c.Addr.Port(), int(c.TTL.Seconds())})
-	}
+		Number   phone.Number  `json:"number"`
+		Name     string        `json:"name"`
+		Contacts []contactJSON `json:"contacts"`
+	}{l.Number, l.Name, contactsJSON(l)}
 	return printJSON(w, out)
+}
+
+type contactJSON struct {
+	Transport string     `json:"transport"`
+	Host      string     `json:"host"`
+	Address   netip.Addr `json:"address"`
+	Port      uint16     `json:"port"`
+	TTL       int        `json:"ttl"` // seconds
+}
+
+func contactsJSON(l *phone.Location) (list []contactJSON) {
+	for _, c := range l.Contacts {
+		list = append(list, contactJSON{c.Transport, c.Host, c.Addr.Addr(), c.Addr.Port(), int(c.TTL.Seconds())})
+	}
+	return list
 }

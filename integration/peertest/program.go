@@ -29,6 +29,12 @@ func debianPackage(program string) string {
 		return "knot-dnsutils"
 	case "drill":
 		return "ldnsutils"
+	case "sipp":
+		return "sip-tester"
+	case "ip", "ss":
+		return "iproute2"
+	case "unshare", "nsenter":
+		return "util-linux"
 	default:
 		return program
 	}
