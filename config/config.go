@@ -103,6 +103,7 @@ type Journal struct {
 type Limits struct {
 	UpdateQueue, BatchOps, RRsetRecords, SlowQueue int
 	SourceUpdates, UpdateAnswers                   int
+	KeyVerifications, ClaimsPerSource              int
 	TCPConnections, TCPPerAddress, TCPInFlight     int
 	CommitInterval, TCPIdle, TCPWrite              time.Duration
 	Transfers, TransfersPerAddress                 int

@@ -19,6 +19,8 @@ type Counters struct {
 	UpdateStoreDown atomic.Uint64     // updates refused or failed because the store cannot commit
 
 	TSIGFailed     atomic.Uint64 // requests whose TSIG was refused
+	SIG0Failed     atomic.Uint64 // updates whose SIG(0) was refused
+	KeysVerified   atomic.Uint64 // signatures of SIG(0) that were verified, right or wrong
 	UpdateDenied   atomic.Uint64 // updates refused by the ACL
 	TransferDenied atomic.Uint64 // transfers refused by the ACL
 	NotifyRefused  atomic.Uint64 // NOTIFY sent to us

@@ -18,7 +18,9 @@ import (
 
 // withLease adds UPDATE-LEASE with these octets.
 func withLease(m *dns.Msg, data []byte) *dns.Msg {
-	m.SetEdns0(1232, false)
+	if m.IsEdns0() == nil {
+		m.SetEdns0(1232, false)
+	}
 	m.IsEdns0().Option = append(m.IsEdns0().Option, &dns.EDNS0_LOCAL{Code: dns.EDNS0UL, Data: data})
 	return m
 }

@@ -136,6 +136,8 @@ func (s *Server) collectMessages(e exporter) {
 	e.count("udp_send_errors_total", "UDP replies that the kernel refused to send.", sendErrors)
 	e.count("udp_batches_total", "Reads that gave at least one datagram.", batches)
 	e.count("tsig_failed_total", "Requests whose TSIG was refused.", c.TSIGFailed.Load())
+	e.count("sig0_failed_total", "Updates whose SIG(0) was refused.", c.SIG0Failed.Load())
+	e.count("sig0_verified_total", "Signatures of SIG(0) that were verified, right or wrong: key_verifications bounds them.", c.KeysVerified.Load())
 	e.count("notify_refused_total", "NOTIFY messages sent to this server.", c.NotifyRefused.Load())
 	e.gauge("tcp_connections", "Open TCP connections.", float64(c.TCPOpen.Load()))
 	e.count("tcp_accepted_total", "TCP connections opened.", c.TCPAccepted.Load())

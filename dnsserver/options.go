@@ -127,6 +127,12 @@ type Limits struct {
 	// UpdateAnswers is how many answers to signed updates are remembered for some seconds, some 30 octets
 	// each (262,144), for messages that are sent again.
 	UpdateAnswers int
+	// KeyVerifications is how many signatures of SIG(0) are verified in a second (2000, a tenth of a
+	// core). More get SERVFAIL. After 20 wrong ones from one source none of its are until the minute is over.
+	KeyVerifications int
+	// ClaimsPerSource is how many numbers an address, or an IPv6 network of 64 bits, may claim in a
+	// minute by rules with first_come (10).
+	ClaimsPerSource int
 
 	// TCPConnections is the number of open connections (1000), TCPPerAddress that of one client
 	// address (200; phones behind one NAT share an address). When a limit is reached the connection
@@ -166,6 +172,8 @@ func (l Limits) withDefaults() Limits {
 	set(&l.SlowQueue, 2048)
 	set(&l.SourceUpdates, 100_000)
 	set(&l.UpdateAnswers, 1<<18)
+	set(&l.KeyVerifications, 2000)
+	set(&l.ClaimsPerSource, 10)
 	set(&l.TCPConnections, 1000)
 	set(&l.TCPPerAddress, 200)
 	set(&l.TCPInFlight, 128)

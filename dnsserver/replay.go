@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"dialtone/update"
-	"dialtone/update/tsig"
 )
 
 // sources guards updates that take the address that they come from. A signature
@@ -20,15 +19,15 @@ type sources struct {
 	limit int // Limits.SourceUpdates
 	mu    struct {
 		sync.Mutex
-		byMAC map[string]*list.Element // of list
-		list  list.List                // *source, oldest first
+		byDigest map[uint64]*list.Element // of list
+		list     list.List                // *source, oldest first
 	}
 }
 
 type source struct {
-	mac  string
-	addr netip.Addr
-	at   time.Time
+	digest uint64
+	addr   netip.Addr
+	at     time.Time
 }
 
 const (
@@ -41,36 +40,36 @@ const (
 
 func (s *sources) init(now time.Time, limit int) {
 	s.began, s.limit = now, limit
-	s.mu.byMAC = map[string]*list.Element{}
+	s.mu.byDigest = map[uint64]*list.Element{}
 }
 
 // check takes a signed update from addr, or tells why not.
-func (s *sources) check(sign *tsig.Context, addr netip.Addr, now time.Time) error {
+func (s *sources) check(sign *update.Signature, addr netip.Addr, now time.Time) error {
 	refused := func(text string) error {
 		return update.Refused("the address that a request comes from is taken " + text)
 	}
-	if sign.TimeSigned().Before(s.began.Truncate(time.Second)) {
+	signed := time.Unix(int64(sign.Time), 0)
+	if signed.Before(s.began.Truncate(time.Second)) {
 		return refused("of no request that was signed before this server began: sign it anew")
 	}
-	if now.Sub(sign.TimeSigned()).Abs() > sourcesNear {
+	if now.Sub(signed).Abs() > sourcesNear {
 		return refused("of no request that was signed so long before or after: sign it anew, and see to the clock")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for e := s.mu.list.Front(); e != nil && now.Sub(e.Value.(*source).at) > sourcesKept; e = s.mu.list.Front() {
-		delete(s.mu.byMAC, s.mu.list.Remove(e).(*source).mac)
+		delete(s.mu.byDigest, s.mu.list.Remove(e).(*source).digest)
 	}
-	mac := string(sign.MAC())
-	if e := s.mu.byMAC[mac]; e != nil {
+	if e := s.mu.byDigest[sign.Digest]; e != nil {
 		if e.Value.(*source).addr != addr {
 			return refused("once only: another address has sent this same request")
 		}
 		return nil
 	}
-	if len(s.mu.byMAC) >= s.limit {
+	if len(s.mu.byDigest) >= s.limit {
 		return refused("of so many requests only: try again in some minutes, or say which address is meant")
 	}
-	s.mu.byMAC[mac] = s.mu.list.PushBack(&source{mac, addr, now})
+	s.mu.byDigest[sign.Digest] = s.mu.list.PushBack(&source{sign.Digest, addr, now})
 	return nil
 }
 
@@ -78,5 +77,5 @@ func (s *sources) check(sign *tsig.Context, addr netip.Addr, now time.Time) erro
 func (s *sources) remembered() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.mu.byMAC)
+	return len(s.mu.byDigest)
 }

@@ -1,37 +1,17 @@
 package dnsserver
 
 import (
-	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/miekg/dns"
-
-	"dialtone/update/tsig"
-	"dialtone/zone/rr"
+	"dialtone/update"
 )
 
-// signedBy gives the context of a message that was signed at a time.
-func signedBy(t *testing.T, id uint16, at time.Time) *tsig.Context {
-	t.Helper()
-	ring, err := tsig.NewKeyring([]tsig.Key{{Name: rr.MustName("7.phones.example."), Algorithm: tsig.HMACSHA256, Secret: []byte("01234567890123456789012345678901")}}, tsig.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := new(dns.Msg).SetUpdate("phones.example.")
-	m.Id = id
-	m.SetTsig("7.phones.example.", dns.HmacSHA256, 300, at.Unix())
-	raw, _, err := dns.TsigGenerate(m, "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "", false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sign, err := ring.Verify(raw, at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sign
+// signedBy gives the signature of a message that was signed at a time.
+func signedBy(digest uint64, at time.Time) *update.Signature {
+	return &update.Signature{Digest: digest, Time: uint32(at.Unix())}
 }
 
 // TestSourceIsTakenFromOneAddress has a request sent again, from where it came
@@ -42,10 +22,10 @@ func TestSourceIsTakenFromOneAddress(t *testing.T) {
 	const limit = 1000
 	s.init(began, limit)
 	mine, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
-	one, two, old := signedBy(t, 1, began), signedBy(t, 2, began), signedBy(t, 3, began.Add(-time.Second))
-	later, last := signedBy(t, 4, began.Add(25*time.Minute)), signedBy(t, 5, began.Add(25*time.Minute))
+	one, two, old := signedBy(1, began), signedBy(2, began), signedBy(3, began.Add(-time.Second))
+	later, last := signedBy(4, began.Add(25*time.Minute)), signedBy(5, began.Add(25*time.Minute))
 	for i, c := range []struct {
-		sign *tsig.Context
+		sign *update.Signature
 		addr netip.Addr
 		at   time.Duration
 		want string
@@ -68,8 +48,8 @@ func TestSourceIsTakenFromOneAddress(t *testing.T) {
 		t.Errorf("%d are remembered, %d in the list", n, s.mu.list.Len())
 	}
 	for i := range limit - 1 {
-		mac := fmt.Sprint(i)
-		s.mu.byMAC[mac] = s.mu.list.PushBack(&source{mac, mine, began.Add(26 * time.Minute)})
+		digest := uint64(100 + i)
+		s.mu.byDigest[digest] = s.mu.list.PushBack(&source{digest, mine, began.Add(26 * time.Minute)})
 	}
 	if err := s.check(last, mine, began.Add(27*time.Minute)); err == nil || !strings.Contains(err.Error(), "so many") {
 		t.Errorf("more than there is room for: %v", err)

@@ -32,6 +32,7 @@ type Server struct {
 
 	sources        sources
 	answered       answered
+	publicKeys     publicKeys
 	responder      *answer.Responder
 	transferServer *transfer.Server
 	yielder        yielder
@@ -66,6 +67,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	s.log = s.opts.Logger
 	s.sources.init(s.opts.Now(), s.opts.Limits.SourceUpdates)
 	s.answered.init(s.opts.Now(), s.opts.Limits.UpdateAnswers)
+	s.publicKeys.init(s.opts.Now(), s.opts.Limits.KeyVerifications, s.opts.Limits.ClaimsPerSource)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.open(ctx); err != nil {
 		s.release()

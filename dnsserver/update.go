@@ -1,6 +1,7 @@
 package dnsserver
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"log/slog"
@@ -10,6 +11,8 @@ import (
 
 	"dialtone/dnsserver/answer"
 	"dialtone/update"
+	"dialtone/update/acl"
+	"dialtone/update/sig0"
 	"dialtone/update/tsig"
 	"dialtone/zone"
 	"dialtone/zone/rr"
@@ -40,9 +43,6 @@ var (
 	errRepeated = errors.New("the update was done before")
 )
 
-// digestOf stands for a signature.
-func digestOf(mac []byte) uint64 { return binary.BigEndian.Uint64(mac) } // RFC 8945, section 5.2.2.1: 10 octets at least
-
 func (s *Server) submit(t *task, u *pendingUpdate) error {
 	m := &u.m
 	if err := m.Parse(t.msg); err != nil {
@@ -54,15 +54,21 @@ func (s *Server) submit(t *task, u *pendingUpdate) error {
 		u.zone = nil
 		return &update.Error{Rcode: dns.RcodeNotAuth, EDE: answer.EDENotAuthoritative, Text: "no such zone here"}
 	}
-	err := update.Authorize(m, t.principal(), u.zone.o.ACL)
+	who, err := s.principal(t, u)
 	if err == nil {
-		err = s.begin(t, u)
+		err = update.Authorize(m, who, u.zone.o.ACL)
+	}
+	if err == nil && who.Claims {
+		err = s.publicKeys.mayClaim(who)
+	}
+	if err == nil {
+		err = s.begin(u, t.now)
 	}
 	if errors.Is(err, errPending) || errors.Is(err, errRepeated) {
 		return err
 	}
-	if err == nil && m.TookSource && t.sign != nil {
-		err = s.sources.check(t.sign, t.from.addr.Addr().Unmap(), t.now)
+	if err == nil && m.TookSource && m.Signature != nil {
+		err = s.sources.check(m.Signature, t.from.addr.Addr().Unmap(), t.now)
 	}
 	if err != nil {
 		s.Counters.UpdateDenied.Add(1)
@@ -79,13 +85,37 @@ func (s *Server) submit(t *task, u *pendingUpdate) error {
 	return err
 }
 
+// principal tells who makes an update, and notes its signature.
+func (s *Server) principal(t *task, u *pendingUpdate) (acl.Principal, error) {
+	rec, err := sig0.Find(t.msg)
+	if err != nil {
+		return acl.Principal{}, &update.Error{Rcode: dns.RcodeFormatError, EDE: answer.EDEOther, Text: err.Error()}
+	}
+	if rec != nil {
+		who, sign, err := s.identify(t, u.zone, &u.m, rec)
+		if u.key = who.Key; err == nil {
+			u.digest, u.m.Signature = signatureOf(sign, who.Key)
+		}
+		return who, err
+	}
+	if t.sign != nil {
+		key := t.sign.Key()
+		// A MAC that is truncated further begins as it did (RFC 8945, section 5.2.2.1: with 10 octets at least).
+		u.digest = binary.BigEndian.Uint64(t.sign.MAC())
+		u.m.Signature = &update.Signature{
+			Key: key, Time: uint32(min(max(t.sign.TimeSigned().Unix(), 0), 1<<32-1)), Digest: u.digest, Slack: s.slack(key),
+		}
+	}
+	return t.principal(), nil
+}
+
 // begin looks whether a signed update was here before.
-func (s *Server) begin(t *task, u *pendingUpdate) error {
-	if t.sign == nil {
+func (s *Server) begin(u *pendingUpdate, now time.Time) error {
+	g := u.m.Signature
+	if g == nil {
 		return nil
 	}
-	digest := digestOf(t.sign.MAC())
-	first, known, pending := s.answered.begin(digest, t.now)
+	first, known, pending := s.answered.begin(u.digest, now)
 	switch {
 	case pending:
 		return errPending
@@ -94,11 +124,7 @@ func (s *Server) begin(t *task, u *pendingUpdate) error {
 		return errRepeated
 	}
 	u.began = true
-	key := t.sign.Key()
-	u.m.Signature = &update.Signature{
-		Key: key, Time: uint32(min(max(t.sign.TimeSigned().Unix(), 0), 1<<32-1)), Digest: digest,
-		Recent: func() bool { return s.answered.isRecent(key, s.opts.Now()) }, Slack: s.slack(key),
-	}
+	g.Recent = func() bool { return s.answered.isRecent(g.Key, s.opts.Now()) }
 	return nil
 }
 
@@ -155,6 +181,8 @@ type pendingUpdate struct {
 	parsed bool // m is whole
 	notes  []update.Note
 
+	key       rr.Name // of a SIG(0)
+	digest    uint64  // of the signature
 	began     bool    // it is in Server.answered
 	first     outcome // with errRepeated, what it was answered
 	leaseForm int     // octets of the lease option; 0: there was none
@@ -238,11 +266,10 @@ func (s *Server) finishUpdate(w *worker, u *pendingUpdate) []byte {
 	s.logUpdate(u, o.rcode, o.ede)
 	old := u.isOld()
 	if u.began {
-		digest := u.m.Signature.Digest
 		if old || o.rcode == dns.RcodeServerFailure {
-			s.answered.forget(digest) // it may be sent again and succeed
+			s.answered.forget(u.digest) // it may be sent again and succeed
 		} else {
-			s.answered.end(digest, o, now)
+			s.answered.end(u.digest, o, now)
 		}
 	}
 	if old && u.sign != nil {
@@ -256,6 +283,9 @@ func (u *pendingUpdate) isOld() bool {
 	var e *update.Error
 	return errors.As(u.result.Err, &e) && e.Old
 }
+
+// signer is the name of the key that signed the update; "" for none.
+func (u *pendingUpdate) signer() rr.Name { return cmp.Or(u.key, u.sign.Key()) }
 
 // signer signs a reply: a *tsig.Context, or the *tsig.Error of one that failed.
 type signer interface {
@@ -342,9 +372,9 @@ func (s *Server) logUpdate(u *pendingUpdate, rcode uint16, ede *answer.EDE) {
 		more = append(more, slog.String("why", ede.Text))
 	}
 	if !u.parsed {
-		s.event(level, text, "update", &u.from, u.sign.Key(), "", 0, rcode, more...)
+		s.event(level, text, "update", &u.from, u.signer(), "", 0, rcode, more...)
 		return
 	}
 	more = append(more, slog.Duration("took", s.opts.Now().Sub(u.arrived)))
-	s.event(level, text, "update", &u.from, u.sign.Key(), u.m.Zone, u.result.Serial, rcode, more...)
+	s.event(level, text, "update", &u.from, u.signer(), u.m.Zone, u.result.Serial, rcode, more...)
 }

@@ -124,6 +124,9 @@ func Evaluate(s State, m *Message, o Limits) ([]Note, error) {
 		m.byDefault, m.byDefaultKey = o.Lease.Default, o.Lease.KeyMax
 	}
 	v := newView(s)
+	if err := m.checkOwner(v); err != nil {
+		return nil, err
+	}
 	if err := checkPrerequisites(v, m); err != nil {
 		return nil, err
 	}
@@ -144,6 +147,24 @@ func (o *Limits) capTTL(seconds uint32) {
 	if o.MaxTTL == 0 || o.MaxTTL > seconds {
 		o.MaxTTL = seconds
 	}
+}
+
+// checkOwner sees that a number still belongs to the public key that signed the
+// update (RFC 9665, section 3.3.3), or to nobody and is claimed.
+func (m *Message) checkOwner(v *view) error {
+	if m.who.PublicKey == "" {
+		return nil
+	}
+	key := v.node(m.who.Key).find(dns.TypeKEY)
+	switch {
+	case key == nil && m.who.Claims:
+		return nil
+	case key == nil:
+		return prohibited(m.who.String() + " has no KEY record any more")
+	case key.find(m.who.PublicKey) < 0:
+		return &Error{Rcode: dns.RcodeYXDomain, EDE: dns.ExtendedErrorCodeOther, Text: "number " + m.who.Key.String() + " belongs to another key"}
+	}
+	return nil
 }
 
 // checkKEY refuses KEY records that are not the one that signed the update.

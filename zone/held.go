@@ -91,6 +91,13 @@ func (z *Zone) Leased() (numbers int, octets int64) {
 	return h.mu.leases.Len(), h.mu.leases.Octets()
 }
 
+// KeyEnded tells whether the key lease of a number has ended, though its KEY may
+// still be there.
+func (z *Zone) KeyEnded(number string, now time.Time) bool {
+	end := z.held.lease(number).KeyEnd
+	return end != 0 && end <= now.UnixMilli()
+}
+
 // LeasesEnded counts the leases that ended since the start; key leases do not
 // count.
 func (z *Zone) LeasesEnded() uint64 { return z.held.endedCount.Load() }

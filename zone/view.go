@@ -111,6 +111,17 @@ func (v View) Node(q *QName) (Node, bool) {
 	return Node{n}, ok && len(n.Body()) > 0 && (v.ended == nil || !v.hasEnded(q))
 }
 
+// KEY gives the KEY RRset of a name, also when the lease of its number has ended:
+// a KEY record has a lease of its own (RFC 9664, section 4).
+func (v View) KEY(q *QName) (Set, bool) {
+	v.ended = nil
+	n, ok := v.Node(q)
+	if !ok {
+		return Set{}, false
+	}
+	return n.Find(dns.TypeKEY)
+}
+
 // hasEnded tells whether q is a number whose lease has ended, or is below it.
 func (v View) hasEnded(q *QName) bool {
 	if q.Labels == v.z.labels {
