@@ -22,8 +22,9 @@ func options(conf *config.Config) (dnsserver.Options, error) {
 		Limits: dnsserver.Limits{
 			UpdateQueue: conf.Limits.UpdateQueue, BatchOps: conf.Limits.BatchOps, CommitInterval: conf.Limits.CommitInterval,
 			RRsetRecords: conf.Limits.RRsetRecords, SlowQueue: conf.Limits.SlowQueue, SourceUpdates: conf.Limits.SourceUpdates,
-			UpdateAnswers:  conf.Limits.UpdateAnswers,
-			TCPConnections: conf.Limits.TCPConnections, TCPPerAddress: conf.Limits.TCPPerAddress,
+			UpdateAnswers: conf.Limits.UpdateAnswers, KeyVerifications: conf.Limits.KeyVerifications,
+			ClaimsPerSource: conf.Limits.ClaimsPerSource,
+			TCPConnections:  conf.Limits.TCPConnections, TCPPerAddress: conf.Limits.TCPPerAddress,
 			TCPInFlight: conf.Limits.TCPInFlight, TCPIdle: conf.Limits.TCPIdle, TCPWrite: conf.Limits.TCPWrite,
 			Transfers: conf.Limits.Transfers, TransfersPerAddress: conf.Limits.TransfersPerAddress,
 			UDPSize: conf.Limits.UDPSize, UDPBuffer: conf.Limits.UDPBuffer, Readers: conf.Limits.Readers,
