@@ -24,35 +24,59 @@ type fakeServer struct {
 
 func newServer(t *testing.T, lines string) *fakeServer {
 	t.Helper()
-	s := &fakeServer{}
+	s, stop, err := startServer(lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	return s
+}
+
+func startServer(lines string) (s *fakeServer, stop func(), err error) {
+	s = &fakeServer{}
 	zp := dns.NewZoneParser(strings.NewReader(lines), "phones.example.", "")
 	zp.SetDefaultTTL(60)
 	for rr, ok := zp.Next(); ok; rr, ok = zp.Next() {
 		s.records = append(s.records, rr)
 	}
 	if err := zp.Err(); err != nil {
-		t.Fatal(err)
+		return nil, nil, err
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		return nil, nil, err
 	}
 	s.addr = l.Addr().String()
 	p, err := net.ListenPacket("udp", s.addr)
 	if err != nil {
-		t.Fatal(err)
+		l.Close()
+		return nil, nil, err
 	}
 	accept := func(dns.Header) dns.MsgAcceptAction { return dns.MsgAccept }
 	keys := map[string]string{"5551234.phones.example.": secret}
-	for _, x := range []*dns.Server{{Listener: l}, {PacketConn: p}} {
+	servers := []*dns.Server{{Listener: l}, {PacketConn: p}}
+	for _, x := range servers {
 		x.Handler, x.MsgAcceptFunc, x.TsigSecret, x.DecorateReader = s, accept, keys, func(r dns.Reader) dns.Reader { return &recorder{r, s} }
 		ready := make(chan struct{})
 		x.NotifyStartedFunc = func() { close(ready) }
 		go x.ActivateAndServe()
 		<-ready
-		t.Cleanup(func() { x.Shutdown() })
 	}
-	return s
+	return s, func() {
+		for _, x := range servers {
+			x.Shutdown()
+		}
+	}, nil
+}
+
+// FakeServer is one for the examples: it knows lines of a master file, and grants leases of half an hour.
+func FakeServer(lines string) (addr string, stop func()) {
+	s, stop, err := startServer(lines)
+	if err != nil {
+		panic(err)
+	}
+	s.grants(&dns.EDNS0_UL{Code: dns.EDNS0UL, Lease: 1800})
+	return s.addr, stop
 }
 
 func (s *fakeServer) ServeDNS(w dns.ResponseWriter, req *dns.Msg) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -29,8 +30,8 @@ func phoneCommand() *cobra.Command {
 		Use:   "phone NUMBER",
 		Short: "Keep the address of a number registered with its server",
 		Long: `Keep the address of a number registered with its server: at the start, at once when the
-address changes, and before the lease is over. SIGTERM and SIGINT end it and take the
-registration away. It prints a line for each change, and goes on after failures.
+address changes, and before the lease is over. SIGTERM, SIGINT and SIGHUP end it and take
+the registration away. It prints a line for each change, and goes on after failures.
 
 Exit codes: 0 it was ended, 1 anything else, 2 a mistake in the command, 3 or 4 the server
 refused to take the registration away at the end, or no server could.`,
@@ -59,9 +60,12 @@ func (f *phoneFlags) run(c *cobra.Command, text string) error {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(ctx, signals...)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends it at once
 	if err := a.Run(ctx); err != nil {
 		return withCode(fmt.Errorf("number %s: %w", a.Registration.Number, err))
 	}
@@ -157,7 +161,7 @@ type status struct {
 }
 
 func (s *statusWriter) object(e phone.Event) status {
-	out := status{Time: e.Time, State: e.State, Number: s.number, Retry: e.Retry.Seconds()}
+	out := status{Time: e.Time, State: e.State, Number: s.number, Retry: e.Retry.Round(time.Millisecond).Seconds()}
 	if d := e.Done; d != nil {
 		out.Name, out.Addresses, out.Server, out.Lease, out.Note = d.Name, d.Addresses, d.Server, int(d.Lease.Seconds()), d.Note
 	}
