@@ -16,6 +16,7 @@ var modules = map[string]string{
 	"github.com/dgraph-io/badger/v4":      "zone/store",
 	"github.com/dgraph-io/ristretto/v2":   "zone/store", // for the buffer that Badger takes
 	"github.com/go-viper/mapstructure/v2": "config",
+	"github.com/mdlayher/netlink":         "phone",
 	"github.com/miekg/dns": "cmd/dialtone config dnsserver dnsserver/answer dnsserver/transfer integration integration/bench" +
 		" integration/bench/load integration/peertest phone update update/acl update/sig0 update/tsig zone zone/masterfile zone/rr zone/zonetest",
 	"github.com/prometheus/client_golang": "dnsserver",
@@ -24,7 +25,7 @@ var modules = map[string]string{
 	"github.com/spf13/viper":              "config",
 	"go.yaml.in/yaml/v3":                  "config",
 	"golang.org/x/net":                    "dnsserver dnsserver/udp",
-	"golang.org/x/sys":                    "dnsserver/udp integration/bench/load",
+	"golang.org/x/sys":                    "dnsserver/udp integration/bench/load phone",
 	"golang.org/x/tools/txtar":            "dnsserver/answer update",
 }
 

@@ -39,7 +39,7 @@ func (e *ServerError) Error() string {
 	case e.TSIG == dns.RcodeBadSig:
 		why = "the signature is wrong: the secret here is not the one there (BADSIG)"
 	case e.TSIG == dns.RcodeBadTime:
-		why = "the clocks here and there differ by more than the signature allows (BADTIME)"
+		why = "the clocks here and there differ by more than the signature allows, or it has an update that was signed later (BADTIME)"
 	case e.TSIG != 0:
 		why = "it does not take the signature (" + dns.RcodeToString[e.TSIG] + ")"
 	case why == "":
@@ -52,7 +52,10 @@ func (e *ServerError) Error() string {
 }
 
 // Temporary tells that the server could not do it now, and did not refuse it.
-func (e *ServerError) Temporary() bool { return e.Rcode == dns.RcodeServerFailure }
+// BADTIME that is left after the clock was corrected passes with time.
+func (e *ServerError) Temporary() bool {
+	return e.Rcode == dns.RcodeServerFailure || e.TSIG == dns.RcodeBadTime
+}
 
 // attempts are made with each server in turn before the next of them is: most
 // messages that are lost are lost once, and a server that is gone must not take
@@ -68,13 +71,17 @@ const udpSize = 1232 // what passes any path without fragments
 type exchange struct {
 	servers []string
 	message func(server string) (*dns.Msg, error) // may depend on the way to the server
-	key     *Key                                  // signs each message anew; nil: it is not signed
+	key     *Key                                  // signs the message; nil: it is not signed
 	tcp     bool                                  // not by UDP
+
+	parcels map[string]*parcel // of an update, for each server
 }
 
 // do sends until a server answers. One that fails is left for the next; what
 // the last of them said is the error when none does better.
 func (x *exchange) do(ctx context.Context) (reply *dns.Msg, server string, err error) {
+	x.parcels = map[string]*parcel{}
+	defer x.close()
 	faults := map[string]error{}
 	for _, a := range attempts {
 		if x.tcp && a.proto != "tcp" {
@@ -85,7 +92,7 @@ func (x *exchange) do(ctx context.Context) (reply *dns.Msg, server string, err e
 			if errors.As(faults[server], &said) {
 				continue // it has answered, that it cannot
 			}
-			reply, err := x.once(ctx, a.proto, server, a.wait)
+			reply, err := x.try(ctx, a.proto, server, a.wait)
 			if err == nil {
 				return reply, server, nil
 			}
@@ -122,17 +129,30 @@ func (x *exchange) mayGoOn(e *ServerError, reply *dns.Msg) bool {
 	return false
 }
 
-// once sends the message once, and by TCP as well what UDP cannot settle: a
-// reply that does not fit, and one that is not signed though it should be. That
-// may be anybody's (RFC 8945, section 5.4).
-func (x *exchange) once(ctx context.Context, proto, server string, wait time.Duration) (*dns.Msg, error) {
-	m, err := x.message(server)
+// try sends the message once, and again only what must be: by TCP what UDP
+// cannot settle, which is a reply that does not fit, and one that is not signed
+// though it should be, for that may be anybody's (RFC 8945, section 5.4); and
+// signed with the server's time where the clock here is wrong (section 5.2.3).
+func (x *exchange) try(ctx context.Context, proto, server string, wait time.Duration) (*dns.Msg, error) {
+	p, err := x.parcel(server)
 	if err != nil {
 		return nil, err
 	}
-	reply, signed, err := x.send(ctx, proto, server, m, wait)
-	if proto == "udp" && (err == nil && reply.Truncated || reply != nil && x.key.signsReplies() && !signed) {
-		reply, signed, err = x.send(ctx, "tcp", server, m, attempts[len(attempts)-1].wait)
+	var reply *dns.Msg
+	var signed bool
+	for {
+		reply, signed, err = p.send(ctx, proto, server, x.key, wait)
+		if proto == "udp" && (err == nil && reply.Truncated || reply != nil && x.key.signsReplies() && !signed) {
+			proto, wait = "tcp", attempts[len(attempts)-1].wait
+			continue
+		}
+		if there, ok := serverTime(reply); ok && err == nil && signed && !p.corrected {
+			p.corrected = true
+			if err = p.sign(x.key, signatures.correct(x.key.Name, p.signed, there)); err == nil {
+				continue
+			}
+		}
+		break
 	}
 	if err != nil {
 		return reply, err
@@ -157,44 +177,40 @@ func (x *exchange) once(ctx context.Context, proto, server string, wait time.Dur
 	return reply, fault
 }
 
-// send gives a reply to this message, and whether its signature was verified.
-func (x *exchange) send(ctx context.Context, proto, server string, m *dns.Msg, wait time.Duration) (reply *dns.Msg, signed bool, err error) {
-	c := &dns.Client{Net: proto, UDPSize: udpSize, Timeout: wait}
+// parcel gives the message to a server, ready to be sent. An update that is
+// sent again is the same to the octet, so that a server can tell that from
+// another update; a query is made anew, lest somebody else answers it who has
+// seen or guessed the first.
+func (x *exchange) parcel(server string) (*parcel, error) {
+	if p := x.parcels[server]; p != nil {
+		if p.msg.Opcode == dns.OpcodeUpdate {
+			return p, nil
+		}
+		p.close()
+	}
+	m, err := x.message(server)
+	if err != nil {
+		return nil, err
+	}
 	m.Id = dns.Id()
+	p := &parcel{msg: m}
 	if x.key != nil {
-		m = m.Copy()
-		if err := x.key.sign(m, c, time.Now()); err != nil {
-			return nil, false, err
-		}
+		err = p.sign(x.key, signatures.next(x.key.Name))
+	} else {
+		p.wire, err = m.Pack()
 	}
-	ctx, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	reply, _, err = c.ExchangeContext(ctx, m, server)
-	switch {
-	case reply == nil && err == nil:
-		return nil, false, errors.New("no answer")
-	case reply == nil:
-		return nil, false, err
-	case reply.Id != m.Id || !reply.Response || reply.Opcode != m.Opcode ||
-		len(reply.Question) > 0 && !sameQuestion(reply.Question[0], m.Question[0]):
-		return nil, false, errors.New("its answer is to another question")
+	if err != nil {
+		return nil, err
 	}
-	if t := reply.IsTsig(); t != nil && x.key.signsReplies() {
-		// An error of the signature may come without one.
-		if err != nil && t.Error == dns.RcodeSuccess {
-			return nil, false, err
-		}
-		return reply, err == nil, nil
-	}
-	return reply, false, err
+	x.parcels[server] = p
+	return p, nil
 }
 
-func sameQuestion(a, b dns.Question) bool {
-	return strings.EqualFold(a.Name, b.Name) && a.Qtype == b.Qtype && a.Qclass == b.Qclass
+func (x *exchange) close() {
+	for _, p := range x.parcels {
+		p.close()
+	}
 }
-
-// fudge is the seconds that clocks may differ (RFC 8945, section 10).
-const fudge = 300
 
 // edeText gives what the server says in words.
 func edeText(m *dns.Msg) string {

@@ -1,9 +1,13 @@
 package phone
 
 import (
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"hash"
 	"io/fs"
 	"os"
 	"regexp"
@@ -30,7 +34,9 @@ func (k Key) String() string { return strings.TrimSuffix(k.Algorithm, ".") + ":"
 func (k Key) GoString() string { return k.String() }
 
 // algorithms that a key can have (RFC 8945, section 6).
-var algorithms = []string{dns.HmacSHA1, dns.HmacSHA224, dns.HmacSHA256, dns.HmacSHA384, dns.HmacSHA512}
+var algorithms = map[string]func() hash.Hash{
+	dns.HmacSHA1: sha1.New, dns.HmacSHA224: sha256.New224, dns.HmacSHA256: sha256.New, dns.HmacSHA384: sha512.New384, dns.HmacSHA512: sha512.New,
+}
 
 // NewKey makes a key; secret is base64, and algorithm "" is hmac-sha256.
 func NewKey(name, algorithm, secret string) (*Key, error) {
@@ -41,7 +47,7 @@ func NewKey(name, algorithm, secret string) (*Key, error) {
 		algorithm = dns.HmacSHA256
 	}
 	k := &Key{Name: dns.CanonicalName(name), secret: secret}
-	for _, a := range algorithms {
+	for a := range algorithms {
 		if strings.EqualFold(a, dns.Fqdn(algorithm)) {
 			k.Algorithm = a
 		}
@@ -56,15 +62,17 @@ func NewKey(name, algorithm, secret string) (*Key, error) {
 	return k, nil
 }
 
-// sign signs a message as the last thing that is done to it, and has c check the
-// signature of the reply.
-func (k *Key) sign(m *dns.Msg, c *dns.Client, at time.Time) error {
-	if k.pair != nil {
-		return k.pair.sign(m, at)
+// sign gives a message with a signature, and the MAC of that, hexadecimal, which
+// that of a reply covers, too. It is the last thing that is done to a message.
+func (k *Key) sign(m *dns.Msg, at time.Time) (wire []byte, mac string, err error) {
+	if k.pair == nil {
+		m.SetTsig(k.Name, k.Algorithm, fudge, at.Unix())
+		return dns.TsigGenerateWithProvider(m, signer{k}, "", false)
 	}
-	c.TsigSecret = map[string]string{k.Name: k.secret}
-	m.SetTsig(k.Name, k.Algorithm, fudge, at.Unix())
-	return nil
+	if err = k.pair.sign(m, at); err == nil {
+		wire, err = m.Pack()
+	}
+	return wire, "", err
 }
 
 // signsReplies tells whether the server signs its replies with the key, too. A

@@ -92,10 +92,7 @@ func checkSigned(t *testing.T, k *Key) {
 	}
 	m.Compress = true
 	at := time.Now()
-	if err := k.sign(m, &dns.Client{}, at); err != nil {
-		t.Fatal(err)
-	}
-	raw, err := m.Pack()
+	raw, _, err := k.sign(m, at)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -21,8 +22,13 @@ type Registration struct {
 	Key       *Key         // nil: unsigned
 	Addresses []netip.Addr // where the phone is now; none: the address from which the server is reached
 	Source    bool         // the address from which the server sees the request come, as behind NAT; instead of Addresses, by TCP
-	TTL       uint32       // (60) seconds that resolvers keep the addresses
+	TTL       uint32       // (60) seconds that resolvers keep the addresses; never more than the lease
 	SIPPort   uint16       // where SIP is spoken by UDP; 0: nothing is said of it, and callers take 5060
+
+	// Lease asks the server to take the registration away when it is not repeated
+	// within this time (RFC 9664), in whole seconds; 0: it stays. KeyLease asks the
+	// same for KEY records of the number, for at least as long; 0: they have the Lease.
+	Lease, KeyLease time.Duration
 
 	withdraw bool
 }
@@ -33,6 +39,11 @@ type Registered struct {
 	Addresses []netip.Addr // that it has now
 	Server    string       // address and port
 	Note      string       // what the server adds in words (RFC 8914)
+
+	// Lease is what the server granted, which may be more or less than was asked
+	// for. 0: none was asked for, or the server knows no leases and the registration
+	// stays. KeyLease is 0 when none was asked for or told.
+	Lease, KeyLease time.Duration
 }
 
 // usualTTL is short: it is how long callers may still use an old address.
@@ -67,7 +78,8 @@ func Register(ctx context.Context, r Registration) (*Registered, error) {
 	return done, nil
 }
 
-// Withdraw takes away what Register put.
+// Withdraw takes away what Register put. With a Lease it tells the server as well
+// that the lease is over; a KeyLease keeps the number's KEY for so long.
 func Withdraw(ctx context.Context, r Registration) (*Registered, error) {
 	r.Addresses, r.SIPPort, r.Source, r.withdraw = nil, 0, false, true
 	return r.send(ctx)
@@ -95,7 +107,39 @@ func (r *Registration) send(ctx context.Context) (*Registered, error) {
 	case err != nil:
 		return nil, err
 	}
-	return &Registered{Name: r.Number.Name(r.Zone), Addresses: sent[server], Server: server, Note: edeText(reply)}, nil
+	done := &Registered{Name: r.Number.Name(r.Zone), Addresses: sent[server], Server: server, Note: edeText(reply)}
+	done.Lease, done.KeyLease = r.granted(reply)
+	return done, nil
+}
+
+// option is what is asked of the server (RFC 9664, section 4). Taking records
+// away is not leased; a lease of 0 says that nothing is left of the one before.
+// Servers that know no leases ignore it (RFC 6891, section 6.1.2).
+func (r *Registration) option() *dns.EDNS0_UL {
+	o := &dns.EDNS0_UL{Code: dns.EDNS0UL, Lease: uint32(r.Lease / time.Second), KeyLease: uint32(r.KeyLease / time.Second)}
+	if r.withdraw {
+		o.Lease = 0
+	}
+	return o
+}
+
+// granted reads what the server answers to the option: its lease counts (RFC
+// 9664, section 4.2). A lease of nothing would be none.
+func (r *Registration) granted(reply *dns.Msg) (lease, key time.Duration) {
+	opt := reply.IsEdns0()
+	if opt == nil || r.Lease == 0 {
+		return 0, 0
+	}
+	for _, o := range opt.Option {
+		if o, ok := o.(*dns.EDNS0_UL); ok {
+			lease = time.Duration(o.Lease) * time.Second
+			if r.KeyLease != 0 {
+				key = time.Duration(o.KeyLease) * time.Second
+			}
+			break
+		}
+	}
+	return lease, key
 }
 
 // check finds what no server would take.
@@ -108,6 +152,13 @@ func (r *Registration) check() error {
 	}
 	if r.TTL > 1<<31-1 { // RFC 2181, section 8
 		return mistake("TTL %d is more than %d", r.TTL, 1<<31-1)
+	}
+	const most = (1<<32 - 1) * time.Second
+	switch {
+	case r.Lease != 0 && (r.Lease < time.Second || r.Lease > most):
+		return mistake("lease %s is not from 1s to %s", r.Lease, most)
+	case r.KeyLease != 0 && (r.Lease == 0 || r.KeyLease < r.Lease || r.KeyLease > most):
+		return mistake("key lease %s is not from the lease, %s, to %s", r.KeyLease, r.Lease, most)
 	}
 	for _, a := range r.Addresses {
 		if !a.IsValid() || a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalUnicast() {
@@ -143,6 +194,9 @@ func (r *Registration) message(addrs []netip.Addr) *dns.Msg {
 	if ttl == 0 {
 		ttl = usualTTL
 	}
+	if r.Lease != 0 {
+		ttl = uint32(min(time.Duration(ttl), r.Lease/time.Second))
+	}
 	name := r.Number.Name(r.Zone)
 	sip := "_sip._udp." + name
 	head := func(owner string, t uint16) dns.RR_Header {
@@ -164,7 +218,11 @@ func (r *Registration) message(addrs []netip.Addr) *dns.Msg {
 		add = append(add, &dns.SRV{Hdr: head(sip, dns.TypeSRV), Port: r.SIPPort, Target: name})
 	}
 	m.Insert(add)
-	return m.SetEdns0(udpSize, false)
+	m.SetEdns0(udpSize, false)
+	if r.Lease != 0 {
+		m.IsEdns0().Option = append(m.IsEdns0().Option, r.option())
+	}
+	return m
 }
 
 // find gives the servers to send to: those given, or the primary of the zone,
@@ -224,20 +282,31 @@ func InterfaceAddrs(name string) ([]netip.Addr, error) {
 	if err != nil {
 		return nil, fmt.Errorf("interface %s: %w", name, err)
 	}
-	list, err := iface.Addrs()
+	addrs, err := reachable(iface.Addrs())
+	if err == nil && len(addrs) == 0 {
+		err = errors.New("it has no address that others can reach")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("interface %s: %w", name, err)
 	}
-	var addrs []netip.Addr
+	return addrs, nil
+}
+
+// ownAddrs gives the same of an interface, or, for "", of the whole machine.
+func ownAddrs(name string) ([]netip.Addr, error) {
+	if name != "" {
+		return InterfaceAddrs(name)
+	}
+	return reachable(net.InterfaceAddrs())
+}
+
+func reachable(list []net.Addr, err error) (addrs []netip.Addr, _ error) {
 	for _, x := range list {
 		p, err := netip.ParsePrefix(x.String())
 		if a := p.Addr().Unmap(); err == nil && a.IsGlobalUnicast() {
 			addrs = append(addrs, a)
 		}
 	}
-	if len(addrs) == 0 {
-		return nil, fmt.Errorf("interface %s has no address that others can reach", name)
-	}
 	slices.SortFunc(addrs, func(a, b netip.Addr) int { return strings.Compare(a.String(), b.String()) })
-	return addrs, nil
+	return addrs, err
 }

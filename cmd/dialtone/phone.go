@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -99,12 +100,45 @@ func numberArg(c *cobra.Command, text string) (phone.Number, error) {
 	return n, nil
 }
 
-type registerFlags struct {
+// registrationFlags say what is registered, and with which key.
+type registrationFlags struct {
 	where
-	keyFile  string
-	address  []string
-	ttl      uint32
-	sipPort  uint16
+	keyFile string
+	address []string
+	ttl     uint32
+	lease   time.Duration
+	sipPort uint16
+}
+
+func (f *registrationFlags) flags(c *cobra.Command, lease time.Duration) {
+	f.where.flags(c, "address of the server; without it, the one that the zone's SOA record names")
+	fl := c.Flags()
+	fl.StringVarP(&f.keyFile, "key-file", "k", "", "file with the number's key, as for nsupdate -k; without it, the update is not signed")
+	fl.StringSliceVarP(&f.address, "address", "a", []string{"auto"}, "addresses or names of network interfaces; auto: the address from which the server is reached; source: the one that it sees, as behind NAT")
+	fl.Uint32Var(&f.ttl, "ttl", 60, "seconds that resolvers keep the address")
+	fl.DurationVar(&f.lease, "lease", lease, "time after which the server takes the registration away unless it is repeated; 0: never")
+	fl.Uint16Var(&f.sipPort, "sip-port", 0, "port of SIP over UDP; 0: none is registered, callers take 5060")
+}
+
+// registration is what the flags say, without the addresses.
+func (f *registrationFlags) registration(c *cobra.Command, text string) (r phone.Registration, err error) {
+	r = phone.Registration{Zone: f.zone, Servers: f.servers, TTL: f.ttl, Lease: f.lease, SIPPort: f.sipPort, Source: slices.Equal(f.address, []string{"source"})}
+	if r.Number, err = numberArg(c, text); err != nil {
+		return r, err
+	}
+	if f.ttl == 0 {
+		return r, usage(c, "--ttl is 0: the address would be asked for anew at each call; 30 to 300 is usual")
+	}
+	if f.keyFile != "" {
+		if r.Key, err = phone.ReadKey(f.keyFile); err != nil {
+			return r, usage(c, err.Error())
+		}
+	}
+	return r, nil
+}
+
+type registerFlags struct {
+	registrationFlags
 	withdraw bool
 }
 
@@ -114,7 +148,7 @@ func registerCommand() *cobra.Command {
 		Use:   "register NUMBER",
 		Short: "Register the address of a number with its server",
 		Long: `Register the address of a number with its server, by one dynamic update that replaces
-what was registered before.
+what was registered before. To keep it registered there is "dialtone phone".
 
 ` + exitCodes + `.`,
 		Example: `  dialtone register 5551234 --server 127.0.0.1:5300
@@ -122,34 +156,18 @@ what was registered before.
 		Args: exactly("NUMBER"),
 		RunE: func(c *cobra.Command, args []string) error { return f.run(c, args[0]) },
 	}
-	f.flags(c, "address of the server; without it, the one that the zone's SOA record names")
-	fl := c.Flags()
-	fl.StringVarP(&f.keyFile, "key-file", "k", "", "file with the number's key, as for nsupdate -k; without it, the update is not signed")
-	fl.StringSliceVarP(&f.address, "address", "a", []string{"auto"}, "addresses or names of network interfaces; auto: the address from which the server is reached; source: the one that it sees, as behind NAT")
-	fl.Uint32Var(&f.ttl, "ttl", 60, "seconds that resolvers keep the address")
-	fl.Uint16Var(&f.sipPort, "sip-port", 0, "port of SIP over UDP; 0: none is registered, callers take 5060")
-	fl.BoolVar(&f.withdraw, "withdraw", false, "take the registration away")
+	f.flags(c, 0)
+	c.Flags().BoolVar(&f.withdraw, "withdraw", false, "take the registration away")
 	return c
 }
 
 func (f *registerFlags) run(c *cobra.Command, text string) error {
-	n, err := numberArg(c, text)
+	r, err := f.registration(c, text)
 	if err != nil {
 		return err
 	}
-	if f.ttl == 0 {
-		return usage(c, "--ttl is 0: the address would be asked for anew at each call; 30 to 300 is usual")
-	}
-	r := phone.Registration{Number: n, Zone: f.zone, Servers: f.servers, TTL: f.ttl, SIPPort: f.sipPort}
-	if len(f.address) == 1 && f.address[0] == "source" {
-		r.Source = true
-	} else if r.Addresses, err = addresses(f.address); err != nil {
+	if r.Addresses, err = addresses(f.address); err != nil {
 		return usage(c, "--address: "+err.Error())
-	}
-	if f.keyFile != "" {
-		if r.Key, err = phone.ReadKey(f.keyFile); err != nil {
-			return usage(c, err.Error())
-		}
 	}
 	ctx, cancel := f.context(c)
 	defer cancel()
@@ -159,24 +177,46 @@ func (f *registerFlags) run(c *cobra.Command, text string) error {
 	}
 	done, err := do(ctx, r)
 	if err != nil {
-		return withCode(fmt.Errorf("number %s: %w", n, err))
+		return withCode(fmt.Errorf("number %s: %w", r.Number, err))
 	}
-	return f.print(c.OutOrStdout(), n, done)
+	return f.print(c.OutOrStdout(), r.Number, done)
 }
 
 func (f *registerFlags) print(w io.Writer, n phone.Number, done *phone.Registered) error {
 	if f.json {
-		return printJSON(w, map[string]any{"number": n, "name": done.Name, "addresses": append([]netip.Addr{}, done.Addresses...), "server": done.Server, "note": done.Note})
+		return printJSON(w, map[string]any{"number": n, "name": done.Name, "addresses": append([]netip.Addr{}, done.Addresses...),
+			"server": done.Server, "lease": int(done.Lease.Seconds()), "note": done.Note})
 	}
-	text := fmt.Sprintf("%s is at %s (%s, server %s)", n, joined(done.Addresses), done.Name, done.Server)
+	text := f.isAt(n, done)
 	if f.withdraw {
-		text = fmt.Sprintf("%s is registered no more (%s, server %s)", n, done.Name, done.Server)
-	}
-	if done.Note != "" {
-		text += "\n" + done.Note
+		text = isNoMore(n, done)
 	}
 	_, err := fmt.Fprintln(w, text)
 	return err
+}
+
+// isAt says where a number is registered, and what the server adds.
+func (f *registrationFlags) isAt(n phone.Number, done *phone.Registered) string {
+	at := joined(done.Addresses)
+	if done.Lease > 0 {
+		at += " for " + done.Lease.String()
+	}
+	text := fmt.Sprintf("%s is at %s (%s, server %s)", n, at, done.Name, done.Server)
+	if f.lease > 0 && done.Lease == 0 {
+		text += "\nthe server knows no leases: the registration stays until it is taken away"
+	}
+	return withNote(text, done)
+}
+
+func isNoMore(n phone.Number, done *phone.Registered) string {
+	return withNote(fmt.Sprintf("%s is registered no more (%s, server %s)", n, done.Name, done.Server), done)
+}
+
+func withNote(text string, done *phone.Registered) string {
+	if done.Note != "" {
+		text += "\n" + done.Note
+	}
+	return text
 }
 
 // addresses reads what --address has; none means that the phone finds its own.

@@ -27,6 +27,10 @@ func debianPackage(program string) string {
 		return "knot"
 	case "kdig", "knsupdate":
 		return "knot-dnsutils"
+	case "ip":
+		return "iproute2"
+	case "systemd-analyze":
+		return "systemd"
 	case "drill":
 		return "ldnsutils"
 	case "sipp":
