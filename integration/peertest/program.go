@@ -27,8 +27,6 @@ func debianPackage(program string) string {
 		return "knot"
 	case "kdig", "knsupdate":
 		return "knot-dnsutils"
-	case "ip":
-		return "iproute2"
 	case "systemd-analyze":
 		return "systemd"
 	case "drill":
