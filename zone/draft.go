@@ -100,6 +100,9 @@ func (d *Draft) Set(owner rr.Name, set rr.RRset) {
 	for _, x := range set.Data {
 		d.octets += len(owner) + 12 + len(x)
 	}
+	if d.held.used && len(set.Data) > 0 && n.key != "" {
+		d.number(rr.Name(n.key).TopLabel("")).added = true
+	}
 }
 
 func checkSOA(set rr.RRset) error {

@@ -139,6 +139,8 @@ func (h *held) truth(c *store.Held) (t store.Held) {
 }
 
 // revive takes the numbers of a batch that live again out of the ended ones.
+// Those that the batch has only taken the records of may stay: there is nothing
+// to be hidden.
 func (h *held) revive(numbers map[string]*draftNumber, now int64) {
 	if h.ended.Load() == nil {
 		return
@@ -147,8 +149,8 @@ func (h *held) revive(numbers map[string]*draftNumber, now int64) {
 	defer h.mu.Unlock()
 	ended := h.ended.Load()
 	var alive map[string]bool
-	for number := range numbers {
-		if ended.Has([]byte(number)) && !h.mu.leases.Get(number).Ends(now) {
+	for number, n := range numbers {
+		if (!n.ended || n.added) && ended.Has([]byte(number)) && !h.mu.leases.Get(number).Ends(now) {
 			if alive == nil {
 				alive = map[string]bool{}
 			}
@@ -283,6 +285,7 @@ type draftNumber struct {
 	rr.Registration
 	write bool // it is to be written
 	ended bool // its lease has
+	added bool // an op has set a record at it or below it
 }
 
 type undoNumber struct {

@@ -1,11 +1,11 @@
 package table
 
-import "hash/maphash"
+import "math/rand/v2"
 
 // Numbers is a set of labels next to the apex, in lower case. It is immutable
 // once it is shared.
 type Numbers struct {
-	seed   maphash.Seed
+	seed   uint64
 	slots  []uint64 // packed numbers, 0 for none
 	used   int
 	others map[string]bool
@@ -17,7 +17,7 @@ func NewNumbers(n int) *Numbers {
 	for size < 2*n {
 		size *= 2
 	}
-	return &Numbers{seed: maphash.MakeSeed(), slots: make([]uint64, size)}
+	return &Numbers{seed: rand.Uint64(), slots: make([]uint64, size)}
 }
 
 // Add adds a label. There must be room for it.
@@ -63,7 +63,8 @@ func (s *Numbers) All(f func(label string)) {
 // find gives the slot of a packed number, or the one where it would be. No
 // number is 0 when it is packed: it has digits.
 func (s *Numbers) find(p uint64) (slot int, has bool) {
-	i := int(maphash.Comparable(s.seed, p)) & (len(s.slots) - 1)
+	h := (p ^ s.seed) * 0xd6e8feb86659fd93
+	i := int(h^h>>32) & (len(s.slots) - 1)
 	for s.slots[i] != 0 && s.slots[i] != p {
 		i = (i + 1) & (len(s.slots) - 1)
 	}
