@@ -268,6 +268,7 @@ func (c *checker) limits(l map[string]string) {
 	number("udp_size", &to.UDPSize, 512, 4096)
 	number("readers", &to.Readers, 1, 1024)
 	duration("commit_interval", &to.CommitInterval, time.Second) // clients try again after some seconds
+	duration("refresh_interval", &to.RefreshInterval, time.Second)
 	duration("tcp_idle", &to.TCPIdle, time.Hour)
 	duration("tcp_write", &to.TCPWrite, time.Hour)
 	if text := l["udp_buffer"]; text != "" {

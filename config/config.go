@@ -101,13 +101,13 @@ type Journal struct {
 
 // Limits bound what clients may cost.
 type Limits struct {
-	UpdateQueue, BatchOps, RRsetRecords, SlowQueue int
-	SourceUpdates, UpdateAnswers                   int
-	KeyVerifications, ClaimsPerSource              int
-	TCPConnections, TCPPerAddress, TCPInFlight     int
-	CommitInterval, TCPIdle, TCPWrite              time.Duration
-	Transfers, TransfersPerAddress                 int
-	UDPSize, UDPBuffer, Readers                    int
+	UpdateQueue, BatchOps, RRsetRecords, SlowQueue     int
+	SourceUpdates, UpdateAnswers                       int
+	KeyVerifications, ClaimsPerSource                  int
+	TCPConnections, TCPPerAddress, TCPInFlight         int
+	CommitInterval, RefreshInterval, TCPIdle, TCPWrite time.Duration
+	Transfers, TransfersPerAddress                     int
+	UDPSize, UDPBuffer, Readers                        int
 }
 
 // Log tells what is logged and how.

@@ -121,7 +121,7 @@ func (s *Server) loadZone(ctx context.Context, o ZoneOptions) (*zone.Zone, error
 	z, err := zone.Open(ctx, zone.Options{
 		Apex: o.Apex, Store: st, JournalMaxAge: o.JournalMaxAge, JournalMaxSize: o.JournalMaxSize,
 		QueueLen: s.opts.Limits.UpdateQueue, BatchOps: s.opts.Limits.BatchOps,
-		CommitInterval: s.opts.Limits.CommitInterval, Logger: s.log, Loaded: inMemory, Now: s.opts.Now,
+		CommitInterval: s.opts.Limits.CommitInterval, RefreshInterval: s.opts.Limits.RefreshInterval, Logger: s.log, Loaded: inMemory, Now: s.opts.Now,
 		Progress: func(n int) { s.opts.Progress(Progress{Zone: o.Apex, Phase: Loading, Records: n}) },
 	})
 	if err != nil {

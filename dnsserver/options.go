@@ -116,6 +116,9 @@ type Limits struct {
 	// once (2 ms; negative: none). It is how much longer than the sync they may wait: each commit costs
 	// the processor the same, whatever is in it.
 	CommitInterval time.Duration
+	// RefreshInterval is how long an update that only renews a lease may wait for others of the kind (25
+	// ms; negative: not at all).
+	RefreshInterval time.Duration
 	// RRsetRecords is how many records an update may make an RRset hold (0: no limit).
 	RRsetRecords int
 	// SlowQueue is how many UDP messages that are not plain queries may wait for a worker (2048),

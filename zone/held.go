@@ -272,6 +272,7 @@ func (e *endOp) Done(c Committed) {
 // draftHeld is what a batch changes beside records.
 type draftHeld struct {
 	used    bool // the zone or the batch has anything of it
+	written bool // the batch has written any of it
 	now     int64
 	numbers map[string]*draftNumber
 	signers map[rr.Name]rr.Signer
@@ -301,6 +302,7 @@ type undoSigner struct {
 
 func (h *draftHeld) reset(z *Zone) {
 	h.used = z.held.any.Load() || z.held.ended.Load() != nil
+	h.written = false
 	h.now = z.o.Now().UnixMilli()
 	clear(h.numbers)
 	clear(h.signers)
@@ -513,7 +515,7 @@ func (d *Draft) Hold(r rr.Registration) {
 	d.held.used = true
 	n := d.number(r.Number)
 	d.noteUndo(n)
-	n.Registration, n.write = r, true
+	n.Registration, n.write, d.held.written = r, true, true
 }
 
 // Withdraw takes away all records of a number and below it, and its leases;
@@ -560,7 +562,7 @@ func (d *Draft) SetSigner(s rr.Signer) {
 		was.Key = s.Key
 	}
 	h.undoKey = append(h.undoKey, undoSigner{was, !known})
-	h.signers[s.Key] = s
+	h.signers[s.Key], h.written = s, true
 }
 
 // Registration reads all that is held of a number; the zero value when that is

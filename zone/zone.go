@@ -46,17 +46,18 @@ type Zone struct {
 
 // Options of Open; zero values are the defaults in parentheses.
 type Options struct {
-	Apex           rr.Name
-	Store          Store
-	JournalMaxAge  time.Duration    // (168h) older journal entries are dropped
-	JournalMaxSize int64            // (1 GiB) octets of journal entries that are kept
-	QueueLen       int              // (4096) ops that may wait
-	BatchOps       int              // (1024) ops in one commit
-	BatchOctets    int              // (1 MiB) of changes in one commit; one op may have more
-	CommitInterval time.Duration    // (2 ms) from commit to commit while several ops come at once; negative: none
-	RepairEvery    time.Duration    // (1s) between tries to make a failed store work
-	Now            func() time.Time // (time.Now) the clock of leases
-	Logger         *slog.Logger     // (slog.Default)
+	Apex            rr.Name
+	Store           Store
+	JournalMaxAge   time.Duration    // (168h) older journal entries are dropped
+	JournalMaxSize  int64            // (1 GiB) octets of journal entries that are kept
+	QueueLen        int              // (4096) ops that may wait
+	BatchOps        int              // (1024) ops in one commit
+	BatchOctets     int              // (1 MiB) of changes in one commit; one op may have more
+	RefreshInterval time.Duration    // (25 ms) that refreshes of leases wait for more of them; negative: none
+	CommitInterval  time.Duration    // (2 ms) from commit to commit while several ops come at once; negative: none
+	RepairEvery     time.Duration    // (1s) between tries to make a failed store work
+	Now             func() time.Time // (time.Now) the clock of leases
+	Logger          *slog.Logger     // (slog.Default)
 
 	// Loaded, when not nil, is what the store holds: Open uses it up and does not
 	// read the store.
@@ -101,6 +102,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.CommitInterval == 0 {
 		o.CommitInterval = 2 * time.Millisecond
+	}
+	if o.RefreshInterval == 0 {
+		o.RefreshInterval = 25 * time.Millisecond
 	}
 	if o.RepairEvery <= 0 {
 		o.RepairEvery = time.Second

@@ -21,7 +21,8 @@ func options(conf *config.Config) (dnsserver.Options, error) {
 		MetricsListen: conf.Metrics.Listen, SignedLate: map[rr.Name]time.Duration{},
 		Limits: dnsserver.Limits{
 			UpdateQueue: conf.Limits.UpdateQueue, BatchOps: conf.Limits.BatchOps, CommitInterval: conf.Limits.CommitInterval,
-			RRsetRecords: conf.Limits.RRsetRecords, SlowQueue: conf.Limits.SlowQueue, SourceUpdates: conf.Limits.SourceUpdates,
+			RefreshInterval: conf.Limits.RefreshInterval,
+			RRsetRecords:    conf.Limits.RRsetRecords, SlowQueue: conf.Limits.SlowQueue, SourceUpdates: conf.Limits.SourceUpdates,
 			UpdateAnswers: conf.Limits.UpdateAnswers, KeyVerifications: conf.Limits.KeyVerifications,
 			ClaimsPerSource: conf.Limits.ClaimsPerSource,
 			TCPConnections:  conf.Limits.TCPConnections, TCPPerAddress: conf.Limits.TCPPerAddress,
