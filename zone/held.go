@@ -265,7 +265,9 @@ func (e *endOp) Done(c Committed) {
 		h.mu.queue = nil // all that is due is found again
 		return
 	}
-	h.endedCount.Add(e.ended)
+	if h.endedCount.Add(e.ended); e.ended > 0 {
+		e.z.log.Info("leases ended", "op", "lease", "zone", e.z.apex.String(), "numbers", e.ended, "first", e.numbers[0], "serial", c.Serial)
+	}
 	e.z.endSomeLocked()
 }
 
