@@ -261,3 +261,38 @@ func TestClocks(t *testing.T) {
 		want(c.next("a"), 3620-86400)
 	})
 }
+
+// TestKeyPairsSignInOrder: a server answers NOTAUTH to what is older, and no time of its own that could be trusted.
+func TestKeyPairsSignInOrder(t *testing.T) {
+	s := newServer(t, "")
+	r := registration(s)
+	var err error
+	if r.Key, err = GenerateKey("5551234.phones.example", ""); err != nil {
+		t.Fatal(err)
+	}
+	var last uint32
+	for range 3 {
+		if _, err := Register(context.Background(), r); err != nil {
+			t.Fatal(err)
+		}
+		m := s.last()
+		sig, ok := m.Extra[len(m.Extra)-1].(*dns.SIG)
+		if !ok || sig.Inception <= last {
+			t.Fatalf("%v, after %d", m.Extra, last)
+		}
+		last = sig.Inception
+	}
+	s.answers(func(_ dns.ResponseWriter, _, reply *dns.Msg) bool {
+		reply.Rcode = dns.RcodeNotAuth
+		return true
+	})
+	var said *ServerError
+	if _, err := Register(context.Background(), r); !errors.As(err, &said) || !said.Temporary() {
+		t.Errorf("%v", err)
+	}
+	// To others it says that it is not the server of the zone.
+	r.Key = nil
+	if _, err := Register(context.Background(), r); !errors.As(err, &said) || said.Temporary() {
+		t.Errorf("%v", err)
+	}
+}
