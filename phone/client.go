@@ -29,6 +29,8 @@ type ServerError struct {
 	Rcode  int    // RFC 6895, section 2.3
 	TSIG   int    // the error of the signature (RFC 8945, section 3); 0 for none
 	Text   string // what the server says of it (RFC 8914); may be empty
+
+	older bool // it may have a later signature of the same key pair
 }
 
 func (e *ServerError) Error() string {
@@ -52,9 +54,10 @@ func (e *ServerError) Error() string {
 }
 
 // Temporary tells that the server could not do it now, and did not refuse it.
-// BADTIME that is left after the clock was corrected passes with time.
+// That it has a later signature, which is BADTIME, or NOTAUTH with a key pair,
+// passes with time.
 func (e *ServerError) Temporary() bool {
-	return e.Rcode == dns.RcodeServerFailure || e.TSIG == dns.RcodeBadTime
+	return e.Rcode == dns.RcodeServerFailure || e.TSIG == dns.RcodeBadTime || e.older
 }
 
 // attempts are made with each server in turn before the next of them is: most
@@ -158,6 +161,7 @@ func (x *exchange) try(ctx context.Context, proto, server string, wait time.Dura
 		return reply, err
 	}
 	fault := &ServerError{Server: server, Rcode: reply.Rcode, Text: edeText(reply)}
+	fault.older = reply.Rcode == dns.RcodeNotAuth && x.key != nil && !x.key.signsReplies()
 	if t := reply.IsTsig(); t != nil {
 		fault.TSIG = int(t.Error)
 	}

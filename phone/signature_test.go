@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -259,5 +260,90 @@ func TestClocks(t *testing.T) {
 			t.Errorf("it keeps %d clocks", n)
 		}
 		want(c.next("a"), 3620-86400)
+	})
+}
+
+// TestKeyPairsSignInOrder: a server answers NOTAUTH to what is older, and no time of its own that could be trusted.
+func TestKeyPairsSignInOrder(t *testing.T) {
+	s := newServer(t, "")
+	r := registration(s)
+	var err error
+	if r.Key, err = GenerateKey("5551234.phones.example", ""); err != nil {
+		t.Fatal(err)
+	}
+	var last uint32
+	for range 3 {
+		if _, err := Register(context.Background(), r); err != nil {
+			t.Fatal(err)
+		}
+		m := s.last()
+		sig, ok := m.Extra[len(m.Extra)-1].(*dns.SIG)
+		if !ok || sig.Inception <= last {
+			t.Fatalf("%v, after %d", m.Extra, last)
+		}
+		last = sig.Inception
+	}
+	s.answers(func(_ dns.ResponseWriter, _, reply *dns.Msg) bool {
+		reply.Rcode = dns.RcodeNotAuth
+		return true
+	})
+	var said *ServerError
+	if _, err := Register(context.Background(), r); !errors.As(err, &said) || !said.Temporary() {
+		t.Errorf("%v", err)
+	}
+	// To others it says that it is not the server of the zone.
+	r.Key = nil
+	if _, err := Register(context.Background(), r); !errors.As(err, &said) || said.Temporary() {
+		t.Errorf("%v", err)
+	}
+}
+
+// FuzzReply has replies to a signed update, of which only those are taken for signed that are.
+func FuzzReply(f *testing.F) {
+	key, err := NewKey("5551234.phones.example.", "", secret)
+	if err != nil {
+		f.Fatal(err)
+	}
+	now := int64(1 << 30)
+	p := &parcel{msg: new(dns.Msg).SetUpdate("phones.example.").SetEdns0(udpSize, false)}
+	p.msg.Id = 4711
+	if err := p.sign(key, now); err != nil {
+		f.Fatal(err)
+	}
+	var macs []string
+	for _, code := range []uint16{dns.RcodeSuccess, dns.RcodeBadTime, dns.RcodeBadKey} {
+		reply := new(dns.Msg).SetReply(p.msg)
+		reply.SetEdns0(1232, false).IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_UL{Code: dns.EDNS0UL, Lease: 3600}}
+		reply.SetTsig(key.Name, key.Algorithm, fudge, now)
+		if sig := reply.IsTsig(); code != dns.RcodeSuccess {
+			reply.Rcode, sig.Error, sig.OtherLen, sig.OtherData = dns.RcodeNotAuth, code, 6, fmt.Sprintf("%012x", now+86400)
+		}
+		octets, mac, err := dns.TsigGenerate(reply, secret, p.mac, false)
+		if err != nil {
+			f.Fatal(err)
+		}
+		macs = append(macs, mac)
+		if _, signed, err := p.open(octets, key); err != nil || signed != (code != dns.RcodeBadKey) {
+			f.Fatalf("%d: %v, %v", code, signed, err)
+		}
+		f.Add(octets)
+	}
+	f.Fuzz(func(t *testing.T, octets []byte) {
+		reply, signed, err := p.open(octets, key)
+		if err != nil {
+			return
+		}
+		if x := reply.IsTsig(); signed && !slices.Contains(macs, x.MAC) {
+			t.Errorf("taken for signed: %v", reply)
+		}
+		if at, ok := serverTime(reply); ok && (at < 0 || at >= 1<<48) {
+			t.Errorf("the server's time is %d", at)
+		}
+		for _, lease := range []time.Duration{0, time.Hour} {
+			granted, key := (&Registration{Lease: lease, KeyLease: 2 * lease}).granted(reply)
+			if most := (1<<32 - 1) * time.Second; granted < 0 || granted > most || key < 0 || key > most || lease == 0 && granted != 0 {
+				t.Errorf("granted %v, %v", granted, key)
+			}
+		}
 	})
 }
