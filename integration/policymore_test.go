@@ -13,6 +13,7 @@ import (
 // at all: a dependency is a decision.
 var modules = map[string]string{
 	"github.com/dchest/siphash":           "dnsserver/answer",
+	"golang.org/x/time/rate":              "dnsserver",
 	"github.com/dgraph-io/badger/v4":      "zone/store",
 	"github.com/dgraph-io/ristretto/v2":   "zone/store", // for the buffer that Badger takes
 	"github.com/go-viper/mapstructure/v2": "config",

@@ -99,6 +99,18 @@ func newPairKey(public *dns.KEY, private crypto.PrivateKey) (*Key, error) {
 	return k, nil
 }
 
+// isOf tells whether the key is a pair that bears this name.
+func (k *Key) isOf(name string) bool {
+	return k != nil && k.pair != nil && k.Name == dns.CanonicalName(name)
+}
+
+// record is the KEY record that the public half is claimed by.
+func (p *keyPair) record(ttl uint32) dns.RR {
+	r := *p.public
+	r.Hdr.Ttl = ttl
+	return &r
+}
+
 // ownHalves computes the public half, which miekg/dns takes from the KEY record
 // unseen; nil when there is none.
 func ownHalves(p *ecdsa.PrivateKey) (*ecdsa.PrivateKey, []byte) {

@@ -27,7 +27,8 @@ type Registration struct {
 
 	// Lease asks the server to take the registration away when it is not repeated
 	// within this time (RFC 9664), in whole seconds; 0: it stays. KeyLease asks the
-	// same for KEY records of the number, for at least as long; 0: they have the Lease.
+	// same for KEY records of the number, for at least as long; 0: they have the
+	// Lease, or a week if the Key is a key pair.
 	Lease, KeyLease time.Duration
 
 	withdraw bool
@@ -53,7 +54,9 @@ const usualTTL = 60
 // and the SRV record of SIP over UDP are replaced by one update, which is done
 // as a whole or not at all, and is refused where the number is an alias. What
 // else the number has stays. The key, or this machine, must be allowed to change
-// A, AAAA at the number's name and SRV below it.
+// A, AAAA at the number's name and SRV below it. A key pair of the number brings
+// its KEY record, by which it claims the number where that may be done, and goes
+// by TCP, as RFC 9665, section 3.1.3 wants.
 //
 // Errors are an *InputError, ErrUnreachable or a *ServerError, wrapped. After
 // ErrUnreachable the update may have been done: doing it again is harmless.
@@ -85,16 +88,24 @@ func Withdraw(ctx context.Context, r Registration) (*Registered, error) {
 	return r.send(ctx)
 }
 
+// usualKeyLease is for how long a number is kept for its key pair when nobody
+// refreshes it any more: what RFC 9664, section 8 has for the most.
+const usualKeyLease = 168 * time.Hour
+
 func (r *Registration) send(ctx context.Context) (*Registered, error) {
 	if err := r.check(); err != nil {
 		return nil, err
+	}
+	pair := r.Key.isOf(r.Number.Name(r.Zone))
+	if pair && r.Lease != 0 && r.KeyLease == 0 {
+		r.KeyLease = max(usualKeyLease, r.Lease)
 	}
 	servers, err := r.find(ctx)
 	if err != nil {
 		return nil, err
 	}
 	sent := map[string][]netip.Addr{}
-	reply, server, err := (&exchange{servers: servers, key: r.Key, tcp: r.Source, message: func(server string) (*dns.Msg, error) {
+	reply, server, err := (&exchange{servers: servers, key: r.Key, tcp: r.Source || pair, message: func(server string) (*dns.Msg, error) {
 		addrs, err := r.addresses(server)
 		sent[server] = addrs
 		return r.message(addrs), err
@@ -216,6 +227,9 @@ func (r *Registration) message(addrs []netip.Addr) *dns.Msg {
 	}
 	if r.SIPPort != 0 {
 		add = append(add, &dns.SRV{Hdr: head(sip, dns.TypeSRV), Port: r.SIPPort, Target: name})
+	}
+	if r.Key.isOf(name) && !r.withdraw {
+		add = append(add, r.Key.pair.record(ttl))
 	}
 	m.Insert(add)
 	m.SetEdns0(udpSize, false)
