@@ -15,7 +15,6 @@ import (
 	"golang.org/x/net/ipv4"
 
 	"dialtone/update/acl"
-	"dialtone/update/tsig"
 	"dialtone/zone/rr"
 )
 
@@ -121,11 +120,13 @@ func BenchmarkUpdate(b *testing.B) {
 // is answered: 256 are under way at any time, each changes the address of another number. Nobody reads the replies.
 func BenchmarkSignedUpdate(b *testing.B) {
 	for _, numbers := range []int{10_000, 1_000_000} {
-		b.Run(fmt.Sprintf("numbers=%d", numbers), func(b *testing.B) { benchmarkSignedUpdate(b, numbers) })
+		for _, lease := range []bool{false, true} {
+			b.Run(fmt.Sprintf("numbers=%d,lease=%v", numbers, lease), func(b *testing.B) { benchmarkSignedUpdate(b, numbers, lease) })
+		}
 	}
 }
 
-func benchmarkSignedUpdate(b *testing.B, numbers int) {
+func benchmarkSignedUpdate(b *testing.B, numbers int, lease bool) {
 	o := testOptions(b)
 	list, err := acl.Compile(rr.MustName(apex), []acl.Rule{{AnyKey: true, Actions: acl.Update}})
 	if err != nil {
@@ -138,7 +139,7 @@ func benchmarkSignedUpdate(b *testing.B, numbers int) {
 	messages := make([][]byte, 2*count)
 	for i := range messages {
 		n := i % count * (numbers / count)
-		messages[i] = signedUpdate(b, s.keys, uint16(i), fmt.Sprintf("%07d", n), byte(1+i/count))
+		messages[i] = updateOf(b, fmt.Sprintf("%07d", n), byte(1+i/count), lease)
 	}
 	sink, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -160,7 +161,13 @@ func benchmarkSignedUpdate(b *testing.B, numbers int) {
 		for i-int(ok.Load()) >= 256 {
 			runtime.Gosched()
 		}
+		// Signed anew with an ID of its own: the same message again would get its first answer.
 		msg := append(buf[:0], messages[i%len(messages)]...)
+		binary.BigEndian.PutUint16(msg, uint16(i/len(messages)))
+		msg, _, err := s.keys.SignRequest(msg, rr.MustName(keyName), time.Now())
+		if err != nil {
+			b.Fatal(err)
+		}
 		if reply := s.answerSlow(w, msg, &from); reply != nil {
 			b.Fatalf("refused: %x", reply)
 		}
@@ -184,18 +191,16 @@ func manyNumbers(count int) string {
 	return b.String()
 }
 
-// signedUpdate replaces the address of a number by 192.0.2.last.
-func signedUpdate(b *testing.B, keys *tsig.Keyring, id uint16, number string, last byte) []byte {
+// updateOf replaces the address of a number by 192.0.2.last.
+func updateOf(b *testing.B, number string, last byte, lease bool) []byte {
 	m := new(dns.Msg).SetUpdate(apex)
-	m.Id = id
 	owner := number + "." + apex
 	m.RemoveRRset([]dns.RR{&dns.A{Hdr: dns.RR_Header{Name: owner, Rrtype: dns.TypeA}}})
 	m.Insert([]dns.RR{&dns.A{Hdr: dns.RR_Header{Name: owner, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 60}, A: net.IPv4(192, 0, 2, last)}})
-	raw, err := m.Pack()
-	if err != nil {
-		b.Fatal(err)
+	if lease {
+		withLease(m, leaseData(3600))
 	}
-	raw, _, err = keys.SignRequest(raw, rr.MustName(keyName), time.Now())
+	raw, err := m.Pack()
 	if err != nil {
 		b.Fatal(err)
 	}

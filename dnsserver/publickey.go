@@ -208,9 +208,9 @@ func sameKeys(have, brought []string) bool {
 // signatureOf is what keeps an update that is signed by SIG(0) from being done
 // again. The middle of its time bracket is the client's clock, as that of a
 // TSIG is.
-func signatureOf(sign *sig0.Context, key rr.Name) (digest uint64, g *update.Signature) {
+func signatureOf(sign *sig0.Context, key rr.Name) (digest uint64, g update.Signature) {
 	f := sign.Fingerprint()
 	digest = binary.BigEndian.Uint64(f[:])
 	middle := sign.Inception().Unix() + int64(sign.Expiration().Sub(sign.Inception())/time.Second)/2
-	return digest, &update.Signature{Key: key, Time: uint32(min(max(middle, 0), 1<<32-1)), Digest: digest}
+	return digest, update.Signature{Key: key, Time: uint32(min(max(middle, 0), 1<<32-1)), Digest: digest}
 }

@@ -94,7 +94,8 @@ func (s *Server) principal(t *task, u *pendingUpdate) (acl.Principal, error) {
 	if rec != nil {
 		who, sign, err := s.identify(t, u.zone, &u.m, rec)
 		if u.key = who.Key; err == nil {
-			u.digest, u.m.Signature = signatureOf(sign, who.Key)
+			u.digest, u.signature = signatureOf(sign, who.Key)
+			u.m.Signature = &u.signature
 		}
 		return who, err
 	}
@@ -102,12 +103,16 @@ func (s *Server) principal(t *task, u *pendingUpdate) (acl.Principal, error) {
 		key := t.sign.Key()
 		// A MAC that is truncated further begins as it did (RFC 8945, section 5.2.2.1: with 10 octets at least).
 		u.digest = binary.BigEndian.Uint64(t.sign.MAC())
-		u.m.Signature = &update.Signature{
+		u.signature = update.Signature{
 			Key: key, Time: uint32(min(max(t.sign.TimeSigned().Unix(), 0), 1<<32-1)), Digest: u.digest, Slack: s.slack(key),
 		}
+		u.m.Signature = &u.signature
 	}
 	return t.principal(), nil
 }
+
+// IsRecent makes a Server an update.Memory.
+func (s *Server) IsRecent(key rr.Name) bool { return s.answered.isRecent(key, s.opts.Now()) }
 
 // begin looks whether a signed update was here before.
 func (s *Server) begin(u *pendingUpdate, now time.Time) error {
@@ -124,7 +129,7 @@ func (s *Server) begin(u *pendingUpdate, now time.Time) error {
 		return errRepeated
 	}
 	u.began = true
-	g.Recent = func() bool { return s.answered.isRecent(g.Key, s.opts.Now()) }
+	g.Memory = s
 	return nil
 }
 
@@ -183,6 +188,7 @@ type pendingUpdate struct {
 
 	key       rr.Name // of a SIG(0)
 	digest    uint64  // of the signature
+	signature update.Signature
 	began     bool    // it is in Server.answered
 	first     outcome // with errRepeated, what it was answered
 	leaseForm int     // octets of the lease option; 0: there was none

@@ -15,13 +15,19 @@ type Signature struct {
 	Time   uint32 // when it was signed, in seconds since 1970
 	Digest uint64 // of the signature
 
-	// Recent tells whether an update of this key was taken a moment ago. Then
-	// those that have been answered are known by other means, and this one may
-	// be as old as that one: clocks tick in seconds. With Slack it may be older
-	// by that, in seconds: messages of several clients that share a key overtake
-	// each other. nil: no.
-	Recent func() bool
+	// Memory, which may be nil, knows the keys of which an update was taken a
+	// moment ago. Then those that have been answered are known by other means, and
+	// this one may be as old as that one: clocks tick in seconds. With Slack it may
+	// be older by that, in seconds: messages of several clients that share a key
+	// overtake each other.
+	Memory Memory
 	Slack  uint32
+}
+
+// Memory is what is remembered for some seconds.
+type Memory interface {
+	// IsRecent tells whether an update of a key was taken a moment ago.
+	IsRecent(key rr.Name) bool
 }
 
 // checkReplay refuses an update that was signed before another that its key has
@@ -46,7 +52,7 @@ func (m *Message) checkReplay(s State) (again bool, err error) {
 	if g.Time > newest {
 		return false, nil
 	}
-	if recent := g.Recent != nil && g.Recent(); recent {
+	if g.Memory != nil && g.Memory.IsRecent(g.Key) {
 		slack := g.Slack
 		if own { // a phone must not be led back to where it was
 			slack = 0

@@ -124,7 +124,7 @@ func (sc *scenario) send(t *testing.T, text string) string {
 			_, _ = fmt.Sscan(rest, &sign.Time, &sign.Digest)
 			sign.Time += 1_800_000_000
 		case "recent":
-			sign.Recent = func() bool { return true }
+			sign.Memory = always{}
 			_, err = fmt.Sscan(rest, &sign.Slack)
 		case "limits":
 			l := &limits.Lease
@@ -148,6 +148,11 @@ func (sc *scenario) send(t *testing.T, text string) string {
 	}
 	return sc.evaluate(t, b.message(), who, limits, sign, lease)
 }
+
+// always is a Memory to which every key is recent.
+type always struct{}
+
+func (always) IsRecent(rr.Name) bool { return true }
 
 func keyData(t *testing.T, text string) string {
 	t.Helper()

@@ -277,6 +277,7 @@ type draftHeld struct {
 	written bool // the batch has written any of it
 	now     int64
 	numbers map[string]*draftNumber
+	room    []draftNumber // for those of numbers
 	signers map[rr.Name]rr.Signer
 	undo    []undoNumber
 	undoKey []undoSigner
@@ -307,6 +308,7 @@ func (h *draftHeld) reset(z *Zone) {
 	h.written = false
 	h.now = z.o.Now().UnixMilli()
 	clear(h.numbers)
+	h.room = h.room[:0]
 	clear(h.signers)
 	clear(h.below)
 	h.undo, h.undoKey = h.undo[:0], h.undoKey[:0]
@@ -357,7 +359,11 @@ func (d *Draft) number(number string) *draftNumber {
 		return n
 	}
 	l := d.z.held.lease(number)
-	n := &draftNumber{Registration: rr.Registration{Number: number, Lease: l.End, KeyLease: l.KeyEnd, Signed: l.Signed}}
+	if len(h.room) == cap(h.room) { // what was given out stays where it is
+		h.room = make([]draftNumber, 0, 64)
+	}
+	h.room = append(h.room, draftNumber{Registration: rr.Registration{Number: number, Lease: l.End, KeyLease: l.KeyEnd, Signed: l.Signed}})
+	n := &h.room[len(h.room)-1]
 	if h.numbers == nil {
 		h.numbers = map[string]*draftNumber{}
 	}
