@@ -17,6 +17,7 @@ var modules = map[string]string{
 	"github.com/dgraph-io/badger/v4":      "zone/store",
 	"github.com/dgraph-io/ristretto/v2":   "zone/store", // for the buffer that Badger takes
 	"github.com/go-viper/mapstructure/v2": "config",
+	"github.com/hashicorp/golang-lru/v2":  "update/tsig",
 	"github.com/mdlayher/netlink":         "phone",
 	"github.com/miekg/dns": "cmd/dialtone config dnsserver dnsserver/answer dnsserver/transfer integration integration/bench" +
 		" integration/bench/load integration/peertest phone update update/acl update/sig0 update/tsig zone zone/masterfile zone/rr zone/zonetest",
