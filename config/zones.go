@@ -31,11 +31,12 @@ func (c *checker) zones(zones []rawZone) {
 			// RFC 2181, section 8.
 			zone.MaxTTL = uint32(c.number(path+".max_ttl", *z.MaxTTL, 1, 1<<31-1))
 		}
+		zone.Seed = c.seed(path+".derived_keys", z.DerivedKeys)
 		if len(z.ACL) == 0 {
 			c.warn(path, "the zone has no acl, so every update and transfer of it is refused")
 		}
 		for j, r := range z.ACL {
-			zone.ACL = append(zone.ACL, c.rule(fmt.Sprintf("%s.acl[%d]", path, j), name, r))
+			zone.ACL = append(zone.ACL, c.rule(fmt.Sprintf("%s.acl[%d]", path, j), name, z.DerivedKeys != nil, r))
 		}
 		zone.Notify = c.notify(path+".notify", z.Notify)
 		zone.Lease = c.lease(path+".lease", z.Lease)
