@@ -134,7 +134,7 @@ func (s *Store) emptyLargeLogs(o badger.Options) error {
 func (s *Store) openError(err error) error {
 	if locked(s.o.Dir) {
 		return &DirError{Dir: s.o.Dir, Problem: "is in use by another process",
-			Hint: "stop that process, or name another directory"}
+			Hint: "stop that process, or name another directory", InUse: true}
 	}
 	return &DirError{Dir: s.o.Dir, Problem: "cannot be opened", Err: err,
 		Hint: "see whether its files are complete and may be written, or restore a backup"}

@@ -44,6 +44,7 @@ type DirError struct {
 	Problem string
 	Hint    string
 	Err     error // the cause; may be nil
+	InUse   bool  // another process has it open
 }
 
 func (e *DirError) Error() string {
