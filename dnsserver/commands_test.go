@@ -60,12 +60,18 @@ func call(t testing.TB, c *control.Client, request string, in any) keys.Info {
 	return i
 }
 
+// seconds since the first signature: after a restart a number's key must have
+// signed later than before.
+var seconds atomic.Int64
+
+func signedAt() int64 { return time.Now().Unix() + seconds.Add(1) }
+
 // register signs an update of a number with its key, and gives the RCODE and
 // the TSIG error of the reply.
 func register(t testing.TB, to netip.AddrPort, i keys.Info) (rcode int, fault uint16) {
 	t.Helper()
 	m := insert(i.Name + " 60 A 192.0.2.7")
-	m.SetTsig(i.Name, i.Algorithm+".", 300, time.Now().Unix())
+	m.SetTsig(i.Name, i.Algorithm+".", 3600, signedAt())
 	c := &dns.Client{Net: "tcp", Timeout: 10 * time.Second, TsigSecret: map[string]string{i.Name: base64.StdEncoding.EncodeToString(i.Secret)}}
 	reply, _, err := c.Exchange(m, to.String())
 	if reply == nil {
@@ -189,7 +195,7 @@ func TestKeyLookupInAStoreThatFails(t *testing.T) {
 	}
 	broken.Store(true)
 	m := insert("1." + apex + " 60 A 192.0.2.8")
-	m.SetTsig(one.Name, one.Algorithm+".", 300, time.Now().Unix())
+	m.SetTsig(one.Name, one.Algorithm+".", 3600, signedAt())
 	client := &dns.Client{Net: "tcp", Timeout: 10 * time.Second, TsigSecret: map[string]string{one.Name: base64.StdEncoding.EncodeToString(one.Secret)}}
 	if reply, _, err := client.Exchange(m, to.String()); err != nil || reply.Rcode != dns.RcodeServerFailure {
 		t.Fatalf("an update that cannot be stored: %v, %v", reply, err)
