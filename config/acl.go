@@ -70,7 +70,7 @@ func (c *checker) anyKey(path string, derived bool, r rawRule) {
 	}
 	for _, action := range r.Action {
 		if action == "transfer" || action == "update" && !own {
-			c.warn(at, "\"*\" is the key of any phone too, since the zone has derived_keys: name the keys that may %s, or add self_number", action)
+			c.warn(at, "\"*\" is the key of any phone too, since there are derived_keys: name the keys that may %s, or add self_number", action)
 		}
 	}
 }

@@ -74,7 +74,7 @@ func TestSeedFaults(t *testing.T) {
 // "*" lets phones in, whose keys the file does not name.
 func TestAnyKeyWarnings(t *testing.T) {
 	const (
-		phone   = `"*" is the key of any phone too, since the zone has derived_keys: name the keys that may `
+		phone   = `"*" is the key of any phone too, since there are derived_keys: name the keys that may `
 		noKeys  = `there are no keys but those that "dialtone key add" makes for phones: "*" is for any of them`
 		derived = "    derived_keys: {seed_file: phones.seed}\n"
 		own     = "action: update, self_number: true"
@@ -92,6 +92,7 @@ func TestAnyKeyWarnings(t *testing.T) {
 		{"any name, derived", "", "action: update", derived, []string{phone + "update, or add self_number"}},
 		{"transfer, derived", admin, "action: transfer", derived, []string{phone + "transfer, or add self_number"}},
 		{"ranges, derived", "", `action: update, numbers: "2000-2999"`, derived, []string{phone + "update, or add self_number"}},
+		{"transfer, derived in another zone", "", "action: transfer", "  - {name: other.example., file: f, acl: [{address: 192.0.2.1, action: transfer}], " + strings.TrimSpace(derived) + "}\n", []string{phone + "transfer, or add self_number"}},
 		{"denied, derived", "", "action: transfer, deny: true", derived, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

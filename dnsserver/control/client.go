@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // Client asks a Server.
@@ -33,12 +34,18 @@ func (c *Client) Close() error { return c.close() }
 // maxAnswer is more than any answer but a list has, in octets.
 const maxAnswer = 1 << 20
 
+// callTime is how long an answer to Call may take. A server that starts answers
+// when it serves.
+const callTime = 5 * time.Minute
+
 // Call asks for one value. An error that is a *Mistake can be corrected.
 func Call[Out any](ctx context.Context, c *Client, name string, in any) (out Out, err error) {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return out, err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, callTime, fmt.Errorf("the server has not answered within %s", callTime))
+	defer cancel()
 	return answerOf[Out](c.post(ctx, name, "", bytes.NewReader(body)))
 }
 
@@ -106,6 +113,9 @@ func (c *Client) post(ctx context.Context, name, query string, body io.Reader) (
 		var shell *url.Error
 		if errors.As(err, &shell) {
 			err = shell.Err
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			return nil, cause
 		}
 		return nil, broken(err)
 	}

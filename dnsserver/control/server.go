@@ -21,7 +21,6 @@ const (
 	patience       = 30 * time.Second // for one piece
 	headerTime     = 5 * time.Second
 	stopTime       = 2 * time.Second // for answers to requests whose context has ended
-	listPiece      = 100             // items of a list
 )
 
 // Peer is who asks.
@@ -129,11 +128,8 @@ func HandleList[In, Item any](s *Server, name string, do func(ctx context.Contex
 		}
 		x.w.Header().Set("Content-Type", "application/jsonl")
 		out := json.NewEncoder(x.w)
-		n := 0
 		for item, err := range do(x.r.Context(), x.who, in) {
-			if n++; n%listPiece == 0 {
-				x.mayWrite()
-			}
+			x.mayWrite()
 			if err != nil {
 				_ = out.Encode(faultOf(err)) // who does not take it does not take anything
 				return
@@ -142,6 +138,7 @@ func HandleList[In, Item any](s *Server, name string, do func(ctx context.Contex
 				return
 			}
 		}
+		x.mayWrite()
 		_ = out.Encode(line[Item]{End: true})
 	})
 }
@@ -212,6 +209,12 @@ func (x *exchange) mayRead() {
 	_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(patience))
 }
 
+// hasRead lets the answer take its time: HTTP goes on reading meanwhile, to find
+// out when the peer is gone.
+func (x *exchange) hasRead() {
+	_ = http.NewResponseController(x.w).SetReadDeadline(time.Time{})
+}
+
 func (x *exchange) mayWrite() {
 	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(patience))
 }
@@ -222,6 +225,7 @@ func (x *exchange) read(in any) bool {
 		x.fault(Mistakef("the request does not parse: %v", err))
 		return false
 	}
+	x.hasRead()
 	return true
 }
 
@@ -254,5 +258,7 @@ type patient struct {
 
 func (p *patient) Read(b []byte) (int, error) {
 	p.x.mayRead()
-	return p.Reader.Read(b)
+	n, err := p.Reader.Read(b)
+	p.x.hasRead()
+	return n, err
 }
