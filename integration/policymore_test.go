@@ -37,6 +37,7 @@ var modules = map[string]string{
 // disk and clock.
 var without = map[string]string{
 	"dnsserver/answer":   "os",
+	"dnsserver/keys":     "net net/http os",
 	"dnsserver/transfer": "os",
 	"update":             "net net/http os time",
 	"update/acl":         "net net/http os time",
