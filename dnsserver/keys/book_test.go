@@ -3,6 +3,8 @@ package keys
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"math"
 	"reflect"
 	"slices"
@@ -259,5 +261,55 @@ func TestList(t *testing.T) {
 	}
 	if all := collect(t, d.List(t.Context(), admin, List{Zone: "empty.example."})); len(all) != 0 {
 		t.Errorf("%v", all)
+	}
+}
+
+// BenchmarkFind is what a signed message costs whose key is not cached, names
+// that somebody makes up included.
+func BenchmarkFind(b *testing.B) {
+	s, err := store.Open(store.Options{Dir: b.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	z, err := s.Zone(apex)
+	if err == nil {
+		err = z.Seed(1, func(func(store.OwnedRRset, error) bool) {})
+	}
+	const n = 100_000
+	for from := 0; err == nil && from < n; from += store.MaxPhoneKeys {
+		kept := make([]store.PhoneKey, store.MaxPhoneKeys)
+		for i := range kept {
+			kept[i] = store.PhoneKey{Number: fmt.Sprint(5_000_000 + 2*(from+i)), Generation: 1, Algorithm: uint8(tsig.HMACSHA256), Created: start, Secret: make([]byte, 32)}
+		}
+		err = z.PutPhoneKeys(kept...)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	seed, err := tsig.NewSeed(make([]byte, tsig.MinSeed))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		seed *tsig.Seed
+		odd  int
+		text string
+	}{{"kept", nil, 0, "%d.phones.example."}, {"unknown number", nil, 1, "%d.phones.example."}, {"derived", seed, 1, "%d.phones.example."}, {"unknown name", seed, 1, "%d.other.example."}} {
+		b.Run(c.name, func(b *testing.B) {
+			book := New(Options{})
+			book.SetZones([]*Zone{{Apex: apex, Store: z, Seed: c.seed}})
+			names := make([]rr.Name, 4096)
+			for i := range names {
+				names[i] = rr.MustName(fmt.Sprintf(c.text, 5_000_000+2*(i*7919%n)+c.odd))
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if _, _, err := book.Find(names[i%len(names)]); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
