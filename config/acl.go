@@ -16,7 +16,7 @@ var (
 )
 
 // rule checks one rule of the zone apex.
-func (c *checker) rule(path string, apex rr.Name, r rawRule) Rule {
+func (c *checker) rule(path string, apex rr.Name, derived bool, r rawRule) Rule {
 	rule := Rule{
 		Deny: r.Deny, Owner: r.Owner, Match: r.Match, OwnerNames: r.OwnerName,
 		SelfNumber: r.SelfNumber, Numbers: r.Numbers, SourceAddr: r.SourceAddr, Line: c.lines[path],
@@ -34,11 +34,11 @@ func (c *checker) rule(path string, apex rr.Name, r rawRule) Rule {
 		}
 		rule.Keys = append(rule.Keys, c.knownKey(c.item(path+".key", i), text))
 	}
-	if rule.AnyKey && len(c.conf.Keys) == 0 {
-		c.fault(path+".key", "\"*\" is any configured key, but there are none: add keys")
-	}
 	c.actions(path, r, &rule)
 	c.owner(path, apex, r)
+	if rule.AnyKey {
+		c.anyKey(path, derived, r)
+	}
 	if r.MaxRecords != nil {
 		rule.MaxRecords = int(c.number(path+".max_records", *r.MaxRecords, 1, 65535))
 	}
@@ -54,6 +54,25 @@ func (c *checker) rule(path string, apex rr.Name, r rawRule) Rule {
 		rule.Types = append(rule.Types, c.dnsType(c.item(path+".update_type", i), text))
 	}
 	return rule
+}
+
+// anyKey warns of what "*" lets in. It stands for the keys of phones too, which
+// the file does not name: those that are derived, and those that are kept in the
+// data directory.
+func (c *checker) anyKey(path string, derived bool, r rawRule) {
+	at := path + ".key"
+	own := r.SelfNumber || r.Owner == "key"
+	if len(c.conf.Keys) == 0 && !derived && !own {
+		c.warn(at, "there are no keys but those that \"dialtone key add\" makes for phones: \"*\" is for any of them")
+	}
+	if !derived || r.Deny {
+		return
+	}
+	for _, action := range r.Action {
+		if action == "transfer" || action == "update" && !own {
+			c.warn(at, "\"*\" is the key of any phone too, since there are derived_keys: name the keys that may %s, or add self_number", action)
+		}
+	}
 }
 
 // item is the path of a value in a list, or that of the value itself when the

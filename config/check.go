@@ -1,18 +1,13 @@
 package config
 
 import (
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
-
-	"dialtone/zone/rr"
 )
 
 // config turns raw values into conf and reports every fault on the way.
@@ -180,48 +175,6 @@ func (c *checker) algorithm(path, text string) string {
 	return a
 }
 
-// keyClause is the form of a key in named.conf.
-var keyClause = regexp.MustCompile(`^\s*key\s+"?[^\s"]+"?\s*\{`)
-
-// secret reads a key's secret. No message may show it.
-func (c *checker) secret(path string, name rr.Name, k rawKey) []byte {
-	text, at := "", path+".secret"
-	switch {
-	case k.Secret != nil && k.SecretFile != nil:
-		c.fault(path, "the key has secret and secret_file: remove one")
-		return nil
-	case k.Secret != nil:
-		text = *k.Secret
-	case k.SecretFile != nil:
-		at = path + ".secret_file"
-		file := c.path(*k.SecretFile)
-		data, err := os.ReadFile(file)
-		if err != nil {
-			c.fault(at, "the file cannot be read: %v", err)
-			return nil
-		}
-		if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o007 != 0 {
-			c.warn(at, "everybody on this machine may open %s: take the permission away with chmod o= %s", file, file)
-		}
-		text = string(data)
-	default:
-		if !c.bad[path+".secret_file"] {
-			c.fault(path+".secret", "it is missing: add secret (base64) or secret_file (a file with it)")
-		}
-		return nil
-	}
-	secret, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
-	switch {
-	case err != nil && k.SecretFile != nil && keyClause.MatchString(text):
-		c.fault(at, "this is all that tsig-keygen prints: only what stands in the quotes behind secret belongs into the file")
-		return nil
-	case err != nil || len(secret) == 0:
-		c.fault(at, "the secret is not base64: make one with \"openssl rand -base64 32\" or tsig-keygen")
-		return nil
-	}
-	return secret
-}
-
 func (c *checker) log(level, format string) {
 	words := []string{"debug", "info", "warn", "error"}
 	if level != "" && c.word("log.level", level, words) {
@@ -267,6 +220,7 @@ func (c *checker) limits(l map[string]string) {
 	number("transfers_per_address", &to.TransfersPerAddress, 1, 1<<16)
 	number("udp_size", &to.UDPSize, 512, 4096)
 	number("readers", &to.Readers, 1, 1024)
+	number("key_cache", &to.KeyCache, 1, 1<<24)
 	duration("commit_interval", &to.CommitInterval, time.Second) // clients try again after some seconds
 	duration("refresh_interval", &to.RefreshInterval, time.Second)
 	duration("tcp_idle", &to.TCPIdle, time.Hour)

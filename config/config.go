@@ -61,8 +61,9 @@ type Zone struct {
 	Notify  []Target
 	Lease   Lease
 	Journal Journal
-	Line    int // where the zone begins
-	AtFile  int // line of File
+	Seed    []byte // of the keys of its numbers, 32 octets or more; nil: none are derived
+	Line    int    // where the zone begins
+	AtFile  int    // line of File
 }
 
 // Rule is a rule of a zone's access control list, in Knot's words.
@@ -107,7 +108,7 @@ type Limits struct {
 	TCPConnections, TCPPerAddress, TCPInFlight         int
 	CommitInterval, RefreshInterval, TCPIdle, TCPWrite time.Duration
 	Transfers, TransfersPerAddress                     int
-	UDPSize, UDPBuffer, Readers                        int
+	UDPSize, UDPBuffer, Readers, KeyCache              int
 }
 
 // Log tells what is logged and how.

@@ -58,7 +58,8 @@ var settings = map[string]setting{
 		"lease": {section, map[string]setting{
 			"default": {kind: quantity}, "min": {kind: quantity}, "max": {kind: quantity}, "key_max": {kind: quantity},
 		}},
-		"journal": {section, map[string]setting{"max_age": {kind: quantity}, "max_size": {kind: quantity}}},
+		"journal":      {section, map[string]setting{"max_age": {kind: quantity}, "max_size": {kind: quantity}}},
+		"derived_keys": {section, map[string]setting{"seed": {kind: text}, "seed_file": {kind: text}}},
 	}},
 	"limits": {section, map[string]setting{
 		"update_queue": {kind: number}, "batch_ops": {kind: number}, "commit_interval": {kind: quantity}, "refresh_interval": {kind: quantity},
@@ -67,7 +68,7 @@ var settings = map[string]setting{
 		"tcp_connections": {kind: number}, "tcp_per_address": {kind: number}, "tcp_in_flight": {kind: number},
 		"tcp_idle": {kind: quantity}, "tcp_write": {kind: quantity},
 		"transfers": {kind: number}, "transfers_per_address": {kind: number},
-		"udp_size": {kind: number}, "udp_buffer": {kind: quantity}, "readers": {kind: number},
+		"udp_size": {kind: number}, "udp_buffer": {kind: quantity}, "readers": {kind: number}, "key_cache": {kind: number},
 	}},
 	"log":     {section, map[string]setting{"level": {kind: text}, "format": {kind: text}}},
 	"metrics": {section, map[string]setting{"listen": {kind: text}}},
@@ -321,7 +322,7 @@ func shown(path string, n *yaml.Node) string {
 		return "settings in the form \"name: value\""
 	case n.Kind == yaml.SequenceNode:
 		return "a list"
-	case len(n.Value) > 80 || strings.HasSuffix(path, "secret") || strings.HasPrefix(path, "cookie_secrets"):
+	case len(n.Value) > 80 || strings.HasSuffix(path, "secret") || strings.HasSuffix(path, "seed") || strings.HasSuffix(path, "derived_keys") || strings.HasPrefix(path, "cookie_secrets"):
 		return "this value"
 	}
 	return strconv.Quote(n.Value)

@@ -48,6 +48,12 @@ type rawZone struct {
 		MaxAge  string `mapstructure:"max_age"`
 		MaxSize string `mapstructure:"max_size"`
 	} `mapstructure:"journal"`
+	DerivedKeys *rawSeed `mapstructure:"derived_keys"`
+}
+
+type rawSeed struct {
+	Seed     *string `mapstructure:"seed"`
+	SeedFile *string `mapstructure:"seed_file"`
 }
 
 type rawRule struct {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"dialtone/zone/rr"
@@ -13,6 +14,8 @@ func (c *checker) zones(zones []rawZone) {
 	if len(zones) == 0 {
 		c.fault("zones", "there is no zone: add one with name and file")
 	}
+	// A phone of one zone is somebody with a key in all others.
+	derived := slices.ContainsFunc(zones, func(z rawZone) bool { return z.DerivedKeys != nil })
 	seen := make(map[rr.Name]int)
 	for i, z := range zones {
 		path := fmt.Sprintf("zones[%d]", i)
@@ -31,11 +34,12 @@ func (c *checker) zones(zones []rawZone) {
 			// RFC 2181, section 8.
 			zone.MaxTTL = uint32(c.number(path+".max_ttl", *z.MaxTTL, 1, 1<<31-1))
 		}
+		zone.Seed = c.seed(path+".derived_keys", z.DerivedKeys)
 		if len(z.ACL) == 0 {
 			c.warn(path, "the zone has no acl, so every update and transfer of it is refused")
 		}
 		for j, r := range z.ACL {
-			zone.ACL = append(zone.ACL, c.rule(fmt.Sprintf("%s.acl[%d]", path, j), name, r))
+			zone.ACL = append(zone.ACL, c.rule(fmt.Sprintf("%s.acl[%d]", path, j), name, derived, r))
 		}
 		zone.Notify = c.notify(path+".notify", z.Notify)
 		zone.Lease = c.lease(path+".lease", z.Lease)

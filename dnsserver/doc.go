@@ -3,7 +3,7 @@
 //
 // It owns: the UDP and TCP listeners, the limits that protect them, the dispatch of everything that is
 // not a plain query (updates, transfers, signed queries, NOTIFY), the order in which the parts of a
-// server start and stop, and its counters.
+// server start and stop, the commands that a running server takes, and its counters.
 //
 // It must not decide what an answer holds (package answer), what a zone holds (package zone), what an
 // update does (package update) or how a transfer is packed (package transfer). It reads no

@@ -85,6 +85,7 @@ func (s *Server) Collect(out chan<- prometheus.Metric) {
 	s.collectUpdates(e)
 	s.collectTransfers(e)
 	s.collectZones(e)
+	s.collectKeys(e)
 }
 
 // exporter turns numbers into metrics.

@@ -90,6 +90,9 @@ type ZoneOptions struct {
 	ACL acl.List
 	// Notify are the secondaries that are told of each change.
 	Notify []NotifyTarget
+	// Seed derives the keys of the zone's numbers; nil: none are derived. Keys that the store has are
+	// found in any zone.
+	Seed *tsig.Seed
 	// JournalMaxAge and JournalMaxSize (octets) bound the history that incremental transfers are made
 	// from; 0: the defaults of package zone.
 	JournalMaxAge  time.Duration
@@ -136,6 +139,9 @@ type Limits struct {
 	// ClaimsPerSource is how many numbers an address, or an IPv6 network of 64 bits, may claim in a
 	// minute by rules with first_come (10).
 	ClaimsPerSource int
+	// KeyCache is how many keys of phones are remembered that have signed something, some 500 octets each
+	// (10,000). The others are looked up for each message.
+	KeyCache int
 
 	// TCPConnections is the number of open connections (1000), TCPPerAddress that of one client
 	// address (200; phones behind one NAT share an address). When a limit is reached the connection
@@ -177,6 +183,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.UpdateAnswers, 1<<18)
 	set(&l.KeyVerifications, 2000)
 	set(&l.ClaimsPerSource, 10)
+	set(&l.KeyCache, 10_000)
 	set(&l.TCPConnections, 1000)
 	set(&l.TCPPerAddress, 200)
 	set(&l.TCPInFlight, 128)

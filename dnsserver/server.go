@@ -40,6 +40,7 @@ type Server struct {
 
 	listeners []*listener
 	metrics   *metricsServer
+	commands  commands
 	tcp       connections
 	workers   workers
 	slow      slowQueues
@@ -81,7 +82,8 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 // to load.
 func (s *Server) open(ctx context.Context) error {
 	var err error
-	if s.keys, err = tsig.NewKeyring(s.opts.Keys, tsig.Options{}); err != nil {
+	s.commands.init(s)
+	if s.keys, err = tsig.NewKeyring(s.opts.Keys, tsig.Options{Lookup: s.commands.book.Find, Cached: s.opts.Limits.KeyCache}); err != nil {
 		return err
 	}
 	var bindErr, metricsErr error
@@ -98,7 +100,12 @@ func (s *Server) open(ctx context.Context) error {
 	if err = errors.Join(bindErr, metricsErr, err); err != nil {
 		return err
 	}
-	return s.loadZones(ctx)
+	s.commands.listen()
+	if err := s.loadZones(ctx); err != nil {
+		return err
+	}
+	s.commands.book.SetZones(s.keyZones())
+	return nil
 }
 
 // release gives back what open took. It is for a server whose goroutines have ended or never began.
@@ -109,6 +116,7 @@ func (s *Server) release() error {
 		l.close()
 	}
 	s.metrics.close()
+	s.commands.close()
 	s.yielder.close()
 	faults = append(faults, s.closeZones())
 	if s.store != nil {
@@ -169,6 +177,7 @@ func (s *Server) run() {
 		s.readers.Go(func() { s.accept(l.tcp) }) // ends when l.tcp is closed
 	}
 	s.metrics.run()
+	s.commands.run()
 	for _, z := range s.byApex {
 		if len(z.o.Notify) > 0 {
 			z.z.OnPublish(s.notifier.Published)
@@ -252,6 +261,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.slowWorkers.Wait()
 
 	// What came in is committed and answered.
+	s.commands.close()
 	s.notifier.Close()
 	err := s.closeZones()
 	s.tcp.ended.Wait()

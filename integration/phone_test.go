@@ -104,14 +104,20 @@ func TestInitServes(t *testing.T) {
 	if made.Code != 0 || made.Stderr != "" {
 		t.Fatalf("init: exit code %d\n%s%s", made.Code, made.Stdout, made.Stderr)
 	}
+	shown := peertest.Run(t, dir, "", peertest.Binary(t), "key", "show", "5551234", "--config", "d/dialtone.yaml")
+	if shown.Code != 0 || shown.Stderr != "" {
+		t.Fatalf("key show: exit code %d\n%s%s", shown.Code, shown.Stdout, shown.Stderr)
+	}
+	peertest.Write(t, dir, "5551234.key", shown.Stdout)
 	server := peertest.Start(t, "dialtone", dir, peertest.Binary(t), "serve", "--config", "d/dialtone.yaml")
 	peertest.Eventually(t, time.Minute, "the server answers", func() error {
 		_, err := peertest.Serial(addr, "phones.example.")
 		return err
 	})
 	for _, args := range [][]string{
-		{"register", "5551234", "-s", addr, "-k", "d/admin.key", "-a", "192.0.2.7"},
+		{"register", "5551234", "-s", addr, "-k", "5551234.key", "-a", "192.0.2.7"},
 		{"lookup", "5551234", "-s", addr},
+		{"register", "5551235", "-s", addr, "-k", "d/admin.key", "-a", "192.0.2.7"},
 	} {
 		r := peertest.Run(t, dir, "", append([]string{peertest.Binary(t)}, args...)...)
 		if r.Code != 0 || !strings.Contains(r.Stdout, "192.0.2.7") {

@@ -17,7 +17,10 @@ var modules = map[string]string{
 	"github.com/dgraph-io/badger/v4":      "zone/store",
 	"github.com/dgraph-io/ristretto/v2":   "zone/store", // for the buffer that Badger takes
 	"github.com/go-viper/mapstructure/v2": "config",
+	"github.com/hashicorp/golang-lru/v2":  "update/tsig",
 	"github.com/mdlayher/netlink":         "phone",
+	"github.com/makiuchi-d/gozxing":       "cmd/dialtone", // in tests
+	"github.com/mdp/qrterminal/v3":        "cmd/dialtone",
 	"github.com/miekg/dns": "cmd/dialtone config dnsserver dnsserver/answer dnsserver/transfer integration integration/bench" +
 		" integration/bench/load integration/peertest phone update update/acl update/sig0 update/tsig zone zone/masterfile zone/rr zone/zonetest",
 	"github.com/prometheus/client_golang": "dnsserver",
@@ -26,7 +29,7 @@ var modules = map[string]string{
 	"github.com/spf13/viper":              "config",
 	"go.yaml.in/yaml/v3":                  "config",
 	"golang.org/x/net":                    "dnsserver dnsserver/udp",
-	"golang.org/x/sys":                    "dnsserver/udp integration/bench/load phone",
+	"golang.org/x/sys":                    "dnsserver/control dnsserver/udp integration/bench/load phone",
 	"golang.org/x/tools/txtar":            "dnsserver/answer update",
 }
 
@@ -34,6 +37,7 @@ var modules = map[string]string{
 // disk and clock.
 var without = map[string]string{
 	"dnsserver/answer":   "os",
+	"dnsserver/keys":     "net net/http os",
 	"dnsserver/transfer": "os",
 	"update":             "net net/http os time",
 	"update/acl":         "net net/http os time",

@@ -29,6 +29,7 @@ type initConfig struct {
 	Zone, File, ZoneFile             string
 	ServerID, Cookie                 string
 	AdminName, AdminKey, AdminSecret string
+	Seed                             string
 	Listen                           []string
 	Secondaries                      []netip.Addr
 	Notify                           []netip.AddrPort
@@ -104,6 +105,7 @@ func newInit(zone string, listen, servers []string) (*initConfig, error) {
 	}, strings.TrimSuffix(conf.Zone, "."))
 	conf.File, conf.ZoneFile = "dialtone.yaml", base+".zone"
 	conf.AdminName, conf.AdminKey, conf.AdminSecret = "admin.key.", "admin.key", "admin.secret"
+	conf.Seed = base + ".seed"
 	conf.ServerID = strings.TrimSuffix(conf.nameServers[0].name.String(), ".")
 	return conf, nil
 }
@@ -181,9 +183,10 @@ const maxENUMZone = 215
 
 // write makes all files, or none that is there already, and checks what it has made.
 func (c *initConfig) write(dir string, stdout, stderr io.Writer) error {
-	secret, cookie := make([]byte, 32), make([]byte, 16)
-	rand.Read(secret) // never fails
-	rand.Read(cookie)
+	secret, seed, cookie := make([]byte, 32), make([]byte, 32), make([]byte, 16)
+	for _, fresh := range [][]byte{secret, seed, cookie} {
+		rand.Read(fresh) // never fails
+	}
 	text := base64.StdEncoding.EncodeToString(secret)
 	c.Cookie = `"` + hex.EncodeToString(cookie) + `"`
 	var yaml strings.Builder
@@ -198,6 +201,7 @@ func (c *initConfig) write(dir string, stdout, stderr io.Writer) error {
 		{c.ZoneFile, c.zoneText(), 0o644},
 		{c.AdminKey, fmt.Sprintf("key %q {\n\talgorithm hmac-sha256;\n\tsecret %q;\n};\n", strings.TrimSuffix(c.AdminName, "."), text), 0o600},
 		{c.AdminSecret, text + "\n", 0o600},
+		{c.Seed, base64.StdEncoding.EncodeToString(seed) + "\n", 0o600},
 	}
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
@@ -218,9 +222,9 @@ func (c *initConfig) write(dir string, stdout, stderr io.Writer) error {
 	}
 	_, err := fmt.Fprintf(stdout, `
 Serve it:           %[1]s serve --config %[2]s
-Register a number:  %[1]s register 5551234 --zone %[3]s --server %[4]s --key-file %[5]s
-A key for a phone:  see keys in %[2]s
-`, os.Args[0], conf, c.Zone, c.nameServers[0].addrs[0], filepath.Join(dir, c.AdminKey))
+A phone's key:      %[1]s key show 5551234 --config %[2]s > 5551234.key
+Register a number:  %[1]s register 5551234 --zone %[3]s --server %[4]s --key-file 5551234.key
+`, os.Args[0], conf, c.Zone, c.nameServers[0].addrs[0])
 	return err
 }
 

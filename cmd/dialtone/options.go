@@ -29,6 +29,7 @@ func options(conf *config.Config) (dnsserver.Options, error) {
 			TCPInFlight: conf.Limits.TCPInFlight, TCPIdle: conf.Limits.TCPIdle, TCPWrite: conf.Limits.TCPWrite,
 			Transfers: conf.Limits.Transfers, TransfersPerAddress: conf.Limits.TransfersPerAddress,
 			UDPSize: conf.Limits.UDPSize, UDPBuffer: conf.Limits.UDPBuffer, Readers: conf.Limits.Readers,
+			KeyCache: conf.Limits.KeyCache,
 		},
 	}
 	var faults config.Faults
@@ -60,6 +61,13 @@ func zoneOptions(conf *config.Config, i int, z config.Zone) (o dnsserver.ZoneOpt
 		Lease: update.LeaseLimits{
 			Default: seconds(z.Lease.Default), Min: seconds(z.Lease.Min), Max: seconds(z.Lease.Max), KeyMax: seconds(z.Lease.KeyMax),
 		},
+	}
+	if z.Seed != nil {
+		seed, err := tsig.NewSeed(z.Seed)
+		if err != nil {
+			faults = append(faults, conf.At(fmt.Sprintf("zones[%d].derived_keys", i), err.Error()))
+		}
+		o.Seed = seed
 	}
 	for _, t := range z.Notify {
 		o.Notify = append(o.Notify, dnsserver.NotifyTarget{Addr: t.Addr, Key: t.Key})

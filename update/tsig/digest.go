@@ -9,8 +9,8 @@ import (
 	"dialtone/zone/rr"
 )
 
-// mac computes one MAC at a time; it is pooled per key, because setting up an
-// HMAC costs more than hashing a small message.
+// mac computes one MAC at a time; it is pooled per key in the ring, because
+// setting up an HMAC costs more than hashing a small message.
 type mac struct {
 	hash    hash.Hash
 	scratch []byte
@@ -62,5 +62,15 @@ func (m *mac) of(k *key, d *digest) []byte {
 	return m.hash.Sum(m.sum[:0])
 }
 
-func (k *key) borrow() *mac    { return k.macs.Get().(*mac) }
-func (k *key) giveBack(m *mac) { k.macs.Put(m) }
+func (k *key) borrow() *mac {
+	if k.macs == nil {
+		return k.newMAC()
+	}
+	return k.macs.Get().(*mac)
+}
+
+func (k *key) giveBack(m *mac) {
+	if k.macs != nil {
+		k.macs.Put(m)
+	}
+}

@@ -10,6 +10,9 @@
 // the clock, or decide anything about a message but who sent it. Error is
 // where its failures become RCODEs.
 //
+// Keys of phones, of which there may be millions, are not in the ring: Verify
+// asks Options.Lookup for them. Seed derives them from a secret and their names.
+//
 // The server calls Keyring.Verify for each message that carries a TSIG,
 // answers through Context or Error, and transfers through Stream. NOTIFY and
 // other clients call Keyring.SignRequest and Request.VerifyReply.
@@ -21,6 +24,8 @@
 //  2. Nothing is signed for a request whose MAC did not verify.
 //  3. A reply carries the full MAC of the key's own algorithm.
 //  4. Verify leaves the message unchanged; only Context.Strip writes to it.
+//  5. What Lookup does not know, and what does not verify, is not remembered:
+//     junk drives no good key out of the cache.
 //
 // Limitations: no GSS-TSIG, no TKEY, no hmac-md5. Streams are signed, not
 // verified.

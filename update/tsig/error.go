@@ -12,9 +12,9 @@ import (
 // Error is a TSIG that failed. The answer is a message of RCODE Rcode without
 // data, finished by SignReply.
 type Error struct {
-	Rcode     uint16  // of the header: FORMERR or NOTAUTH
-	TSIGError uint16  // BADSIG, BADKEY, BADTIME or BADTRUNC; 0 for FORMERR
-	Key       rr.Name // the key's name as it was sent; "" for FORMERR
+	Rcode     uint16  // of the header: FORMERR, NOTAUTH, or SERVFAIL when Lookup failed
+	TSIGError uint16  // BADSIG, BADKEY, BADTIME or BADTRUNC; 0 for FORMERR and SERVFAIL
+	Key       rr.Name // the key's name as it was sent; "" for FORMERR and SERVFAIL
 	reason    error
 
 	alg    rr.Name
@@ -63,4 +63,10 @@ func (k *key) fail(rec *record, code uint16, reason error) *Error {
 // malformed is FORMERR without a TSIG (RFC 8945, section 5.2).
 func malformed(reason error) *Error {
 	return &Error{Rcode: dns.RcodeFormatError, reason: reason}
+}
+
+// unavailable is for a key of which it is not known whether there is one: an
+// error that says so would keep the client from trying again.
+func unavailable(reason error) *Error {
+	return &Error{Rcode: dns.RcodeServerFailure, reason: reason}
 }

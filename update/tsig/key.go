@@ -15,11 +15,12 @@ import (
 	"dialtone/zone/rr"
 )
 
-// Keyring holds the keys of a server or client. It is immutable and safe for
-// concurrent use.
+// Keyring holds the keys of a server or client, and finds others that are kept
+// elsewhere. It is safe for concurrent use.
 type Keyring struct {
-	keys map[rr.Name]*key // by lower-case name
-	opts Options
+	keys  map[rr.Name]*key // by lower-case name
+	found found
+	opts  Options
 }
 
 // Options are the local policy of a Keyring.
@@ -32,8 +33,15 @@ type Options struct {
 	// RejectOlder answers BADTIME to a request that was signed earlier than
 	// the newest one seen from its key (RFC 8945, section 5.2.3). Off by
 	// default: clients that share a key, and datagrams that overtake each
-	// other, would be refused.
+	// other, would be refused. Of keys from Lookup the newest time is known for
+	// as long as they are cached.
 	RejectOlder bool
+
+	// Lookup finds keys for Verify that are not in the ring; nil: there are no
+	// others. Cached is how many of them are remembered after a MAC of theirs has
+	// verified, some 500 octets each; 0: none. See Keyring.Forget.
+	Lookup Lookup
+	Cached int
 }
 
 // Key is a shared secret under a name. The name is bound to one algorithm
@@ -57,6 +65,7 @@ func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 func NewKeyring(keys []Key, opts Options) (*Keyring, error) {
 	r := &Keyring{keys: make(map[rr.Name]*key, len(keys)), opts: opts}
 	var faults []error
+	r.found.init(opts.Cached)
 	if opts.MinMAC < 0 || opts.MinMAC > maxDigest {
 		faults = append(faults, fmt.Errorf("shortest MAC of %d octets: need 0 to %d", opts.MinMAC, maxDigest))
 	}
@@ -77,7 +86,7 @@ func NewKeyring(keys []Key, opts Options) (*Keyring, error) {
 	return r, nil
 }
 
-// Has tells whether a key of that name, in any case, is in the ring.
+// Has tells whether a key of that name, in any case, is in the ring itself.
 func (r *Keyring) Has(name rr.Name) bool { return r.find(name) != nil }
 
 func (r *Keyring) find(name rr.Name) *key {
@@ -104,16 +113,23 @@ type key struct {
 	name      rr.Name // as configured
 	canonical rr.Name // lower case
 	algorithm Algorithm
+	secret    []byte
 	newest    atomic.Uint64 // newest Time Signed that verified
-	macs      sync.Pool     // of *mac; keeps the padded secret hashed
+	macs      *sync.Pool    // of *mac; keeps the padded secret hashed. nil: each message hashes it anew
 }
 
 func newKey(k Key) *key {
-	secret := []byte(string(k.Secret))
-	p := &key{name: k.Name, canonical: k.Name.Lower(), algorithm: k.Algorithm}
-	p.macs.New = func() any { return &mac{hash: hmac.New(k.Algorithm.newHash(), secret)} }
+	p := newFoundKey(k)
+	p.macs = &sync.Pool{New: func() any { return p.newMAC() }}
 	return p
 }
+
+// newFoundKey makes a key of which there may be very many.
+func newFoundKey(k Key) *key {
+	return &key{name: k.Name, canonical: k.Name.Lower(), algorithm: k.Algorithm, secret: []byte(string(k.Secret))}
+}
+
+func (k *key) newMAC() *mac { return &mac{hash: hmac.New(k.algorithm.newHash(), k.secret)} }
 
 // isStale tells whether time is older than the newest seen, and remembers it
 // otherwise. Equal times pass.
@@ -132,7 +148,8 @@ func (k *key) isStale(time uint64) bool {
 // Algorithm is an HMAC (RFC 8945, section 6). The zero value is none.
 type Algorithm uint8
 
-// The algorithms that are implemented.
+// The algorithms that are implemented. Their numbers are kept on disk with keys
+// of phones, so they never change.
 const (
 	HMACSHA1 Algorithm = iota + 1
 	HMACSHA224

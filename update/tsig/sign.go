@@ -53,7 +53,7 @@ func (e *Error) Overhead() int {
 }
 
 // SignReply appends to an error reply the TSIG that tells the client what was
-// wrong, signed or not as RFC 8945, section 5.3.2 says; FORMERR gets none. The
+// wrong, signed or not as RFC 8945, section 5.3.2 says; FORMERR and SERVFAIL get none. The
 // caller has set the header's RCODE to e.Rcode.
 func (e *Error) SignReply(reply []byte, now time.Time) []byte {
 	v := variables{time: unix48(now), fudge: fudge, err: e.TSIGError}

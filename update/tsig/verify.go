@@ -50,12 +50,15 @@ func (r *Keyring) Verify(msg []byte, now time.Time) (*Context, error) {
 	if !found {
 		return nil, nil
 	}
-	k, e := r.checkKey(&rec)
+	k, fresh, e := r.checkKey(&rec)
 	if e != nil {
 		return nil, e
 	}
 	if e := k.checkMAC(&rec, msg, nil); e != nil {
 		return nil, e
+	}
+	if fresh != 0 {
+		k = r.found.add(k, fresh)
 	}
 	if e := r.checkTime(k, &rec, unix48(now)); e != nil {
 		return nil, e
@@ -119,23 +122,28 @@ func (c *Context) Strip(msg []byte) []byte {
 }
 
 // checkKey is RFC 8945, section 5.2.1. A key named with another algorithm
-// than its own is an unknown key.
-func (r *Keyring) checkKey(rec *record) (*key, *Error) {
+// than its own is an unknown key. fresh is for found.add, and 0 when there is
+// nothing to add.
+func (r *Keyring) checkKey(rec *record) (k *key, fresh uint64, fault *Error) {
 	var low nameBuf
 	low.n = copy(low.buf[:], rec.name.octets())
 	rr.LowerBytes(low.octets())
-	var k *key
 	if r != nil {
-		k = r.keys[rr.Name(low.octets())]
+		if k = r.keys[rr.Name(low.octets())]; k == nil && r.opts.Lookup != nil {
+			var err error
+			if k, fresh, err = r.lookup(low.octets()); err != nil {
+				return nil, 0, unavailable(err)
+			}
+		}
 	}
 	reason := ErrBadKey
 	if k != nil {
 		if rr.EqualFold(rec.alg.octets(), k.algorithm.wire()) {
-			return k, nil
+			return k, fresh, nil
 		}
 		reason = ErrBadAlg
 	}
-	return nil, &Error{
+	return nil, 0, &Error{
 		Rcode: dns.RcodeNotAuth, TSIGError: dns.RcodeBadKey, reason: reason,
 		Key: rr.Name(rec.name.octets()), alg: rr.Name(rec.alg.octets()),
 	}

@@ -134,7 +134,7 @@ func (s *Store) emptyLargeLogs(o badger.Options) error {
 func (s *Store) openError(err error) error {
 	if locked(s.o.Dir) {
 		return &DirError{Dir: s.o.Dir, Problem: "is in use by another process",
-			Hint: "stop that process, or name another directory"}
+			Hint: "stop that process, or name another directory", InUse: true}
 	}
 	return &DirError{Dir: s.o.Dir, Problem: "cannot be opened", Err: err,
 		Hint: "see whether its files are complete and may be written, or restore a backup"}
@@ -147,11 +147,7 @@ func (s *Store) heal() error {
 		return nil
 	}
 	s.healing.Lock()
-	if s.healing.done == nil {
-		s.healing.done = make(chan struct{})
-		go s.reopen(s.healing.done)
-	}
-	done := s.healing.done
+	done := s.healLocked()
 	s.healing.Unlock()
 
 	timer := time.NewTimer(healPatience)
@@ -164,6 +160,27 @@ func (s *Store) heal() error {
 	case <-timer.C:
 		return fmt.Errorf("%w: Badger is still trying to write what it holds", ErrBroken)
 	}
+}
+
+// healLater is heal for who has nothing to write and cannot wait. It does
+// nothing more than once a second.
+func (s *Store) healLater() {
+	s.healing.Lock()
+	defer s.healing.Unlock()
+	if time.Since(s.healing.tried) > time.Second {
+		s.healLocked()
+	}
+}
+
+// healLocked begins to open Badger again, unless somebody has. What it gives is
+// closed at the end of it.
+func (s *Store) healLocked() chan struct{} {
+	if s.healing.done == nil {
+		s.healing.done = make(chan struct{})
+		s.healing.tried = time.Now()
+		go s.reopen(s.healing.done)
+	}
+	return s.healing.done
 }
 
 // reopen closes Badger and opens it again. It ends by itself; Badger retries

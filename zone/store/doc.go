@@ -22,6 +22,7 @@
 //	j, zone, sequence (64), part (16)     journal entry
 //	r, zone, owner, type (16)             RRset
 //	s, zone, stage (64), part (32)        staged changes of a large commit
+//	k, zone, terminal number              what is kept of the number's TSIG key
 //
 // An owner stands in its key without the apex, labels from the right, in lower
 // case, so that the order of keys is the order of RFC 4034, section 6.1.

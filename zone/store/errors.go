@@ -15,6 +15,8 @@ var (
 	ErrSerial = errors.New("the serial does not follow")
 	// ErrOutOfZone says that an owner is neither the apex nor below it.
 	ErrOutOfZone = errors.New("the owner is not in the zone")
+	// ErrBadNumber says that a text is no terminal number.
+	ErrBadNumber = errors.New("not a number of 1 to 15 digits")
 	// ErrTooBig says that one RRset or record is larger than the store takes.
 	ErrTooBig = errors.New("too big for the store")
 	// ErrCorrupt says that stored octets are not what this package writes.
@@ -42,6 +44,7 @@ type DirError struct {
 	Problem string
 	Hint    string
 	Err     error // the cause; may be nil
+	InUse   bool  // another process has it open
 }
 
 func (e *DirError) Error() string {

@@ -17,10 +17,11 @@ const (
 	kindRRset  = 'r'
 	kindStage  = 's'
 	kindHeld   = 'h'
+	kindPhone  = 'k'
 )
 
 // zoneKinds are the kinds that go with a zone's number.
-var zoneKinds = [...]byte{kindMeta, kindTrim, kindEntry, kindRRset, kindStage, kindHeld}
+var zoneKinds = [...]byte{kindMeta, kindTrim, kindEntry, kindRRset, kindStage, kindHeld, kindPhone}
 
 // prefixLen is the length of kind and zone number.
 const prefixLen = 5

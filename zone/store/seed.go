@@ -8,8 +8,8 @@ import (
 	"dialtone/zone/rr"
 )
 
-// Seed replaces the zone's whole content, with an empty journal. It is all or
-// nothing: a new zone is loaded, and a loaded one replaced, only by the last
+// Seed replaces the zone's whole content, with an empty journal; keys of numbers
+// go with what they belonged to. It is all or nothing: a new zone is loaded, and a loaded one replaced, only by the last
 // transaction; what a crash leaves of an unfinished Seed is dropped by Open.
 //
 // The content is written under a new zone number, in as many transactions as

@@ -69,8 +69,9 @@ type Store struct {
 
 	healing struct {
 		sync.Mutex
-		done chan struct{} // not nil while Badger is being reopened
-		err  error         // of the last try
+		done  chan struct{} // not nil while Badger is being reopened
+		err   error         // of the last try
+		tried time.Time
 	}
 	root   *os.Root // the data directory, and
 	dir    *os.File // itself as a file

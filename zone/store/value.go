@@ -13,10 +13,13 @@ const (
 	encTrim  = 1
 	encZone  = 1
 	encEntry = 1
+	encPhone = 1
 
 	// RRsets have it in the upper half of the octet and flags in the lower.
 	encRRset  = 0x10
 	flagOwner = 0x01 // the owner as entered follows: it has capitals
+
+	flagBlocked = 0x01 // of a number's key
 )
 
 // appendRRset encodes an RRset. The type and the owner in lower case are in
