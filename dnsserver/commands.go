@@ -34,6 +34,7 @@ func (c *commands) init(s *Server) {
 		Now: s.opts.Now, DataDir: s.opts.DataDir,
 	})
 	c.book.Register(c.server)
+	c.registerNumbers()
 }
 
 // audit notes a command that has changed something, and returns when that is on disk: before the command

@@ -143,3 +143,63 @@ func TestFirstComeRegisters(t *testing.T) {
 	// The lease is the default one; the key stays.
 	waitFor(t, s.Addr, "2002.phones.example.", "NOERROR")
 }
+
+// TestReleasedNumberIsFree: what is known of a number is shown, and a lost key locks nobody out.
+func TestReleasedNumberIsFree(t *testing.T) {
+	s := peertest.Dialtone(t, "phones.example.", strings.ReplaceAll(leaseConfig, "NSDPORT", "9"), map[string]string{"zone.db": phoneZone})
+	dir, config := t.TempDir(), filepath.Join(s.Dir, "dialtone.yaml")
+	run := func(code int, wants []string, args ...string) string {
+		t.Helper()
+		r := peertest.Run(t, dir, "", append([]string{peertest.Binary(t)}, args...)...)
+		if r.Code != code {
+			t.Errorf("dialtone %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), r.Code, code, r.Stdout, r.Stderr)
+		}
+		for _, want := range wants {
+			if !strings.Contains(r.Stdout+r.Stderr, want) {
+				t.Errorf("dialtone %s does not say %q:\n%s%s", strings.Join(args, " "), want, r.Stdout, r.Stderr)
+			}
+		}
+		return r.Stdout
+	}
+	pair := func() string {
+		t.Helper()
+		sub := t.TempDir()
+		run(0, nil, "key", "generate", "2001", "--zone", "phones.example", "--dir", sub)
+		files, err := filepath.Glob(sub + "/*.private")
+		if err != nil || len(files) != 1 {
+			t.Fatalf("%v, %v", files, err)
+		}
+		return files[0]
+	}
+	lost, found := pair(), pair()
+	run(5, []string{"none", "not registered"}, "number", "show", "2001", "-c", config)
+	run(2, []string{"has nothing in phones.example."}, "number", "release", "2001", "-c", config)
+	run(2, []string{"is not a number"}, "number", "show", "abc", "-c", config)
+	run(2, []string{"the zone other. is not served here"}, "number", "show", "1", "-c", config, "-z", "other")
+	run(0, nil, "register", "2001", "-s", s.Addr, "-k", lost, "-a", "192.0.2.1", "--lease", "1h", "--sip-port", "5060")
+	run(0, []string{"192.0.2.1", "_sip._udp.2001.phones.example.", "left, until", "ED25519", "from 127.0.0.1, signed by 2001.phones.example."},
+		"number", "show", "2001", "-c", config)
+	run(0, []string{`"addresses":["192.0.2.1"]`, `"updated_from":"127.0.0.1"`}, "number", "show", "2001", "-c", config, "--json")
+	run(3, []string{"belongs to another key"}, "register", "2001", "-s", s.Addr, "-k", found, "-a", "192.0.2.2")
+	run(0, []string{"2001 is free", "gone: 2001.phones.example. 60 IN A 192.0.2.1"}, "number", "release", "2001", "-c", config)
+	waitFor(t, s.Addr, "2001.phones.example.", "NXDOMAIN")
+	peertest.Eventually(t, peertest.Patience, "the other key has it", func() error { // what is signed in the second of the release may be late
+		r := peertest.Run(t, dir, "", peertest.Binary(t), "register", "2001", "-s", s.Addr, "-k", found, "-a", "192.0.2.2")
+		if r.Code != 0 {
+			return errors.New(r.Stderr)
+		}
+		return nil
+	})
+	run(3, []string{"belongs to another key"}, "register", "2001", "-s", s.Addr, "-k", lost, "-a", "192.0.2.1")
+
+	// A secret that the server keeps.
+	key := peertest.Write(t, dir, "77.key", run(0, nil, "key", "add", "77", "-c", config))
+	run(0, nil, "register", "77", "-s", s.Addr, "-k", key, "-a", "192.0.2.7")
+	run(0, []string{"kept", "192.0.2.7"}, "number", "show", "77", "-c", config)
+	run(0, []string{"77 is free", "key add 77 makes the next"}, "number", "release", "77", "-c", config)
+	run(3, []string{"BADKEY"}, "register", "77", "-s", s.Addr, "-k", key, "-a", "192.0.2.7")
+	audit, err := os.ReadFile(filepath.Join(s.Dir, "data", "audit.log"))
+	if err != nil || strings.Count(string(audit), `"action":"number release"`) != 2 {
+		t.Errorf("audit log: %v\n%s", err, audit)
+	}
+}

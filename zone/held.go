@@ -573,6 +573,11 @@ func (d *Draft) SetSigner(s rr.Signer) {
 	h.signers[s.Key], h.written = s, true
 }
 
+// Below gives the owners at a number and below it, as the last commit left them.
+func (z *Zone) Below(number string) ([]rr.Name, error) {
+	return z.o.Store.Below([]string{number})
+}
+
 // Registration reads all that is held of a number; the zero value when that is
 // nothing.
 func (z *Zone) Registration(number string) (rr.Registration, error) {

@@ -1,0 +1,273 @@
+package dnsserver
+
+import (
+	"context"
+	"encoding/base64"
+
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"dialtone/dnsserver/control"
+	"dialtone/dnsserver/keys"
+	"dialtone/zone"
+	"dialtone/zone/rr"
+)
+
+// Names of requests about numbers.
+const (
+	RequestNumberShow    = "number/show"
+	RequestNumberRelease = "number/release"
+)
+
+// NumberQuestion is the request about a number of a zone, which need not be named when there is but one.
+type NumberQuestion struct {
+	Zone   string `json:"zone"`
+	Number string `json:"number"`
+}
+
+// NumberInfo tells all that is known of a number.
+type NumberInfo struct {
+	Zone    string   `json:"zone"`
+	Number  string   `json:"number"`
+	Name    string   `json:"name"`
+	Records []string `json:"records"` // as lines of a master file, those below it too
+
+	Addresses []netip.Addr `json:"addresses"`
+	Key       *keys.Info   `json:"key,omitempty"`         // shared secret, which is not told
+	PublicKey string       `json:"public_key,omitempty"`  // KEY record
+	Lease     time.Time    `json:"lease,omitzero"`        // when it ends
+	KeyLease  time.Time    `json:"key_lease,omitzero"`    // when the KEY record goes
+	Signed    time.Time    `json:"signed,omitzero"`       // newest time signed by the number's key
+	Updated   time.Time    `json:"updated,omitzero"`      // last update that was signed by that key or had a lease
+	UpdatedBy string       `json:"updated_by,omitempty"`  // key that signed it
+	From      netip.Addr   `json:"updated_from,omitzero"` // whence it came
+	Now       time.Time    `json:"now"`
+}
+
+// NumberRelease is the request to free a number.
+type NumberRelease struct {
+	NumberQuestion
+	KeepSecret bool `json:"keep_secret"` // do not revoke its shared secret
+}
+
+// NumberReleased tells what was taken away.
+type NumberReleased struct {
+	Zone    string     `json:"zone"`
+	Number  string     `json:"number"`
+	Records []string   `json:"records"`
+	Serial  uint32     `json:"serial"`
+	Revoked bool       `json:"revoked"`       // the shared secret
+	Key     *keys.Info `json:"key,omitempty"` // what it has now, without the secret
+}
+
+func (c *commands) registerNumbers() {
+	control.Handle(c.server, RequestNumberShow, c.showNumber)
+	control.Handle(c.server, RequestNumberRelease, c.releaseNumber)
+}
+
+// zoneFor finds the zone of a number.
+func (c *commands) zoneFor(q NumberQuestion) (*servedZone, error) {
+	s := c.s
+	if len(s.byApex) == 0 {
+		return nil, control.Mistakef("no server runs on %s: numbers are known to a running one only", s.opts.DataDir)
+	}
+	if !rr.IsNumber(q.Number) {
+		return nil, control.Mistakef("%q is not a number of 1 to %d digits", q.Number, rr.MaxDigits)
+	}
+	if q.Zone == "" {
+		if len(s.opts.Zones) > 1 {
+			return nil, control.Mistakef("there are several zones: name one with --zone")
+		}
+		return s.zoneOf(s.opts.Zones[0].Apex), nil
+	}
+	apex, err := rr.ParseName(strings.TrimSuffix(q.Zone, ".") + ".")
+	if err != nil {
+		return nil, control.Mistakef("zone %q: %v", q.Zone, err)
+	}
+	if z := s.zoneOf(apex); z != nil {
+		return z, nil
+	}
+	return nil, control.Mistakef("the zone %s is not served here", apex)
+}
+
+func nameOf(number string, apex rr.Name) rr.Name {
+	return rr.Name(string(byte(len(number))) + number + string(apex))
+}
+
+// recordsOf reads what a number has, at its name and below it.
+func recordsOf(z *zone.Zone, number string) ([]rr.RR, error) {
+	owners, err := z.Below(number)
+	if err != nil {
+		return nil, err
+	}
+	own := nameOf(number, z.Apex())
+	owners = slices.DeleteFunc(owners, func(n rr.Name) bool { return n.EqualFold(own) })
+	reader := zone.NewReader()
+	defer reader.Close()
+	reader.Begin()
+	defer reader.End()
+	view := z.View()
+	var list []rr.RR
+	for _, owner := range append([]rr.Name{own}, owners...) {
+		var q zone.QName
+		q.SetName(owner)
+		n, ok := view.Node(&q)
+		if !ok {
+			continue
+		}
+		sets := n.Sets()
+		for set, ok := sets.Next(); ok; set, ok = sets.Next() {
+			data := set.Data()
+			for d, ok := data.Next(); ok; d, ok = data.Next() {
+				list = append(list, rr.RR{Owner: owner, Type: set.Type(), TTL: set.TTL(), Data: string(d)})
+			}
+		}
+	}
+	return list, nil
+}
+
+func (c *commands) showNumber(ctx context.Context, who control.Peer, q NumberQuestion) (NumberInfo, error) {
+	z, err := c.zoneFor(q)
+	if err != nil {
+		return NumberInfo{}, err
+	}
+	list, err := recordsOf(z.z, q.Number)
+	if err != nil {
+		return NumberInfo{}, err
+	}
+	r, err := z.z.Registration(q.Number)
+	if err != nil {
+		return NumberInfo{}, err
+	}
+	own := nameOf(q.Number, z.o.Apex)
+	i := NumberInfo{
+		Zone: z.o.Apex.String(), Number: q.Number, Name: own.String(), Records: []string{}, Addresses: []netip.Addr{}, Now: c.s.opts.Now(),
+		Lease: atMilli(r.Lease), KeyLease: atMilli(r.KeyLease), Updated: atMilli(r.Updated), From: r.From,
+	}
+	if r.Signed != 0 {
+		i.Signed = time.Unix(int64(r.Signed), 0)
+	}
+	if r.Key != "" {
+		i.UpdatedBy = r.Key.String()
+	}
+	for _, x := range list {
+		i.Records = append(i.Records, x.String())
+		if !x.Owner.EqualFold(own) {
+			continue
+		}
+		switch x.Type {
+		case dns.TypeA, dns.TypeAAAA:
+			if a, ok := netip.AddrFromSlice([]byte(x.Data)); ok {
+				i.Addresses = append(i.Addresses, a)
+			}
+		case dns.TypeKEY:
+			i.PublicKey = keyText(x.Data)
+		}
+	}
+	i.Key = c.keyOf(ctx, who, i.Zone, q.Number)
+	return i, nil
+}
+
+// keyOf tells of a number's shared secret; nil when it has none.
+func (c *commands) keyOf(ctx context.Context, who control.Peer, zone, number string) *keys.Info {
+	k, err := c.book.Show(ctx, who, keys.Show{Zone: zone, Number: number})
+	if err != nil {
+		return nil
+	}
+	k.Secret = nil
+	return &k
+}
+
+// keyText is a KEY record in short.
+func keyText(data string) string {
+	if len(data) < 4 {
+		return ""
+	}
+	algorithm := dns.AlgorithmToString[data[3]]
+	return fmt.Sprintf("%s %s", algorithm, base64.StdEncoding.EncodeToString([]byte(data[4:])))
+}
+
+func atMilli(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}
+
+// releaseNumber takes all of a number away, its claim too, so that another key can have it. The newest time signed stays:
+// what the old key has signed cannot come back.
+func (c *commands) releaseNumber(ctx context.Context, who control.Peer, q NumberRelease) (NumberReleased, error) {
+	z, err := c.zoneFor(q.NumberQuestion)
+	if err != nil {
+		return NumberReleased{}, err
+	}
+	out := NumberReleased{Zone: z.o.Apex.String(), Number: q.Number, Records: []string{}}
+	list, err := recordsOf(z.z, q.Number)
+	if err != nil {
+		return out, err
+	}
+	r, err := z.z.Registration(q.Number)
+	if err != nil {
+		return out, err
+	}
+	key := c.keyOf(ctx, who, out.Zone, q.Number)
+	revokes := !q.KeepSecret && key != nil && (key.Kind == keys.KindKept || key.Kind == keys.KindDerived)
+	if len(list) == 0 && r.SaysNothing() && !revokes {
+		return out, control.Mistakef("number %s has nothing in %s: no records, no lease and no key", q.Number, out.Zone)
+	}
+	op := &releaseOp{number: q.Number, done: make(chan zone.Committed, 1)}
+	if err := z.z.Submit(op); err != nil {
+		return out, err
+	}
+	// The writer answers every op that it took.
+	done := <-op.done
+	if done.Err != nil {
+		return out, done.Err
+	}
+	out.Serial = done.Serial
+	for _, x := range list {
+		out.Records = append(out.Records, x.String())
+	}
+	entry := control.Entry{
+		Action: "number release", Who: who, Zone: out.Zone, Number: q.Number, Key: cmpName(r.Key),
+		Detail: strings.Join(append([]string{fmt.Sprintf("%d records", len(list))}, out.Records...), "; "),
+	}
+	if err := c.s.audit(entry); err != nil {
+		return out, fmt.Errorf("the number is released, but %w", err)
+	}
+	if revokes {
+		if _, err := c.book.Revoke(ctx, who, keys.Revoke{Zone: out.Zone, Number: q.Number}); err != nil {
+			return out, fmt.Errorf("the number is released, but its key is not revoked: %w", err)
+		}
+		out.Revoked = true
+	}
+	out.Key = c.keyOf(ctx, who, out.Zone, q.Number)
+	return out, nil
+}
+
+func cmpName(n rr.Name) string {
+	if n == "" {
+		return ""
+	}
+	return n.String()
+}
+
+// releaseOp withdraws a number with its KEY.
+type releaseOp struct {
+	number string
+	done   chan zone.Committed
+}
+
+// Evaluate is called by the zone's writer.
+func (o *releaseOp) Evaluate(d *zone.Draft) error {
+	d.Withdraw(o.number, true)
+	return nil
+}
+
+// Done is called by the zone's writer.
+func (o *releaseOp) Done(c zone.Committed) { o.done <- c }
