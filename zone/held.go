@@ -61,11 +61,11 @@ func (z *Zone) loadHeld() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.mu.leases.Init(&z.table)
-	for r, err := range z.o.Store.Registrations() {
-		if err != nil {
-			return err
-		}
-		h.mu.leases.Put(strings.Clone(r.Number), table.Lease{End: r.Lease, KeyEnd: r.KeyLease, Signed: r.Signed})
+	err := z.o.Store.Leases(func(number []byte, lease, keyLease int64, signed uint32) {
+		h.mu.leases.Load(number, table.Lease{End: lease, KeyEnd: keyLease, Signed: signed})
+	})
+	if err != nil {
+		return err
 	}
 	list, err := z.o.Store.Signers()
 	h.mu.signers = make(map[rr.Name]rr.Signer, len(list))

@@ -79,7 +79,7 @@ type Store interface {
 	Repair(sets []store.OwnedRRset, held store.Held, burnedTo uint32) error
 	Trim(now time.Time, maxAge time.Duration, maxSize int64) error
 	Journal(from, to uint32) iter.Seq2[*store.Entry, error]
-	Registrations() iter.Seq2[*rr.Registration, error]
+	Leases(yield func(number []byte, lease, keyLease int64, signed uint32)) error
 	Registration(number string) (rr.Registration, error)
 	Signers() ([]rr.Signer, error)
 	Below(numbers []string) ([]rr.Name, error)
@@ -145,16 +145,15 @@ func Open(ctx context.Context, o Options) (*Zone, error) {
 		return nil, fmt.Errorf("zone %s: %w", o.Apex, ErrNotLoaded)
 	}
 	z.w.init(z, meta.Burned)
-	if err := z.loadHeld(); err != nil {
-		return nil, fmt.Errorf("zone %s: %w", o.Apex, err)
-	}
+	held := make(chan error, 1)
+	go func() { held <- z.loadHeld() }() // beside the records
 	if o.Loaded != nil {
 		o.Loaded.l.finish()
 		err = z.publish(1)
 	} else {
 		err = z.load(ctx)
 	}
-	if err != nil {
+	if err = errors.Join(err, <-held); err != nil {
 		return nil, fmt.Errorf("zone %s: %w", o.Apex, err)
 	}
 	if got := z.cur.Load().serial; got != meta.Serial {

@@ -87,36 +87,48 @@ func isNumberKey(key rr.Name, number string, apex rr.Name) bool {
 		rr.EqualFold(key[1:1+len(number)], number) && rr.EqualFold(key[1+len(number):], apex)
 }
 
-func decodeRegistration(number string, apex rr.Name, v []byte) (r rr.Registration, err error) {
-	if len(v) < 2 || v[0] != encHeld || v[1] > flagOwnKey || len(number) == 0 || len(number) > 63 {
-		return r, corrupt("registration with a bad head")
+// cutRegistration decodes what stands first: leases and the time signed.
+func cutRegistration(v []byte) (r rr.Registration, rest []byte, err error) {
+	if len(v) < 2 || v[0] != encHeld || v[1] > flagOwnKey {
+		return r, nil, corrupt("registration with a bad head")
 	}
-	own := v[1] == flagOwnKey
-	v = v[2:]
-	ok := true
-	varint := func() int64 {
-		x, n := binary.Varint(v)
-		if n <= 0 {
-			ok = false
-			return 0
-		}
-		v = v[n:]
-		return x
+	lease, i := binary.Varint(v[2:])
+	if i <= 0 {
+		return r, nil, corrupt("registration that is cut short")
 	}
-	r.Number = number
-	r.Lease, r.KeyLease = varint(), varint()
-	signed, n := binary.Uvarint(v)
-	if !ok || n <= 0 || len(v) < n+8 || signed > 1<<32-1 {
+	keyLease, j := binary.Varint(v[2+i:])
+	if j <= 0 {
+		return r, nil, corrupt("registration that is cut short")
+	}
+	signed, k := binary.Uvarint(v[2+i+j:])
+	if k <= 0 || signed > 1<<32-1 {
+		return r, nil, corrupt("registration that is cut short")
+	}
+	r.Lease, r.KeyLease, r.Signed = lease, keyLease, uint32(signed)
+	return r, v[2+i+j+k:], nil
+}
+
+func decodeRegistration(number string, apex rr.Name, value []byte) (r rr.Registration, err error) {
+	r, v, err := cutRegistration(value)
+	if err != nil {
+		return r, err
+	}
+	own := value[1] == flagOwnKey
+	if r.Number = number; len(number) == 0 || len(number) > 63 || len(v) < 8 {
 		return r, corrupt("registration that is cut short")
 	}
-	r.Signed = uint32(signed)
-	r.Digest = binary.BigEndian.Uint64(v[n:])
-	v = v[n+8:]
-	r.Updated = varint()
-	if !ok || len(v) < 1 || len(v) < 1+int(v[0]) {
+	r.Digest = binary.BigEndian.Uint64(v)
+	updated, n := binary.Varint(v[8:])
+	if n <= 0 {
+		return r, corrupt("registration that is cut short")
+	}
+	r.Updated = updated
+	v = v[8+n:]
+	if len(v) < 1 || len(v) < 1+int(v[0]) {
 		return r, corrupt("registration that is cut short")
 	}
 	a := v[1 : 1+int(v[0])]
+	var ok bool
 	if r.From, ok = netip.AddrFromSlice(a); !ok && len(a) > 0 {
 		return r, corrupt("registration with a bad address")
 	}
@@ -152,6 +164,27 @@ func (z *Zone) Registration(number string) (r rr.Registration, err error) {
 		return rr.Registration{}, fmt.Errorf("registration of %s in zone %s: %w", number, z.apex, err)
 	}
 	return r, nil
+}
+
+// Leases streams what memory keeps of all registrations: with Updated, Key, From
+// and Digest left out, without an allocation for any of them. number is good until
+// the next one. An error ends the stream.
+func (z *Zone) Leases(yield func(number []byte, lease, keyLease int64, signed uint32)) error {
+	st := z.state.Load()
+	if st == nil {
+		return ErrNotLoaded
+	}
+	err := z.eachHeld(st.id, heldNumber, func(name, value []byte) (bool, error) {
+		r, _, err := cutRegistration(value)
+		if err == nil {
+			yield(name, r.Lease, r.KeyLease, r.Signed)
+		}
+		return true, err
+	})
+	if err != nil {
+		return fmt.Errorf("leases of zone %s: %w", z.apex, err)
+	}
+	return nil
 }
 
 // Registrations streams all of them. Each is replaced by the next one; an error

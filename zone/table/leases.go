@@ -13,7 +13,8 @@ import (
 // in pages of the system's memory; others in a map. The zero Leases is empty.
 // It is for one goroutine at a time.
 type Leases struct {
-	t *Table // whose memory the pages are of
+	t      *Table // with which the pages' memory goes
+	memory memory
 
 	dir   []uint32 // hash to page, by its first depth bits
 	depth uint
@@ -61,9 +62,9 @@ const (
 	never      = 1<<32 - 1
 )
 
-// Init makes l empty, with pages of t's memory.
+// Init makes l empty, for the zone of t.
 func (l *Leases) Init(t *Table) {
-	*l = Leases{t: t, seed: [2]uint64{rand.Uint64(), rand.Uint64() | 1}}
+	*l = Leases{t: t, memory: memory{epochs: t.epochs}, seed: [2]uint64{rand.Uint64(), rand.Uint64() | 1}}
 }
 
 // Len counts the numbers, those with a key lease twice.
@@ -138,6 +139,22 @@ func (l *Leases) Put(number string, x Lease) {
 	l.put(p<<1|1, toTick(x.KeyEnd), 0)
 }
 
+// Load is Put of what was not put before, for a start: it does not look whether
+// it was.
+func (l *Leases) Load(number []byte, x Lease) {
+	p, ok := packNumber(number)
+	if !ok {
+		l.putOther(string(number), x)
+		return
+	}
+	if end := toTick(x.End); end != 0 || x.Signed != 0 {
+		l.add(p<<1, end, x.Signed)
+	}
+	if end := toTick(x.KeyEnd); end != 0 {
+		l.add(p<<1|1, end, 0)
+	}
+}
+
 func (l *Leases) putOther(number string, x Lease) {
 	if x == (Lease{}) {
 		delete(l.others, number)
@@ -191,37 +208,46 @@ func (l *Leases) get(key uint64) (end, signed uint32) {
 }
 
 func (l *Leases) put(key uint64, end, signed uint32) {
-	none := end == 0 && signed == 0
-	if len(l.pages) == 0 {
-		if none {
-			return
-		}
-		l.dir, l.pages, l.mins = []uint32{0}, []leasePage{l.newPage()}, []uint32{never}
+	at, i := 0, -1
+	if len(l.pages) > 0 {
+		at = l.pageOf(key)
+		i = find(l.pages[at], key)
 	}
-	at := l.pageOf(key)
-	p := l.pages[at]
-	i, n := find(p, key), entries(p)
+	none := end == 0 && signed == 0
 	switch {
-	case i < 0 && none:
-		return
-	case none:
+	case i < 0 && !none:
+		l.add(key, end, signed)
+	case i >= 0 && none:
+		p := l.pages[at]
+		n := entries(p)
 		p[1+i], p[pageValues+i] = p[n], p[pageValues+n-1]
 		p[0]--
 		l.count--
-		return
-	case i < 0:
-		for n == pageEntries {
-			l.split(at)
-			at = l.pageOf(key)
-			p = l.pages[at]
-			n = entries(p)
-		}
-		i = n
-		p[0]++
-		p[1+i] = key
-		l.count++
+	case i >= 0:
+		l.set(at, i, end, signed)
 	}
-	p[pageValues+i] = uint64(end) | uint64(signed)<<32
+}
+
+// add puts an entry that is not there.
+func (l *Leases) add(key uint64, end, signed uint32) {
+	if len(l.pages) == 0 {
+		l.dir, l.pages, l.mins = []uint32{0}, []leasePage{l.newPage()}, []uint32{never}
+	}
+	at := l.pageOf(key)
+	for entries(l.pages[at]) == pageEntries {
+		l.split(at)
+		at = l.pageOf(key)
+	}
+	p := l.pages[at]
+	i := entries(p)
+	p[0]++
+	p[1+i] = key
+	l.count++
+	l.set(at, i, end, signed)
+}
+
+func (l *Leases) set(at, i int, end, signed uint32) {
+	l.pages[at][pageValues+i] = uint64(end) | uint64(signed)<<32
 	if end != 0 {
 		l.mins[at] = min(l.mins[at], end)
 	}
@@ -278,7 +304,7 @@ func (l *Leases) newPage() leasePage {
 		return new([pageWords]uint64)
 	}
 	if len(l.chunk) < pageWords {
-		l.chunk = wordsOf(l.t.memory.take(l.t, mapFrom))
+		l.chunk = wordsOf(l.memory.take(l.t, mapFrom))
 	}
 	p := leasePage(l.chunk)
 	l.chunk = l.chunk[pageWords:]

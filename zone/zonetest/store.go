@@ -144,18 +144,14 @@ func (s *Store) hold(h store.Held) {
 	}
 }
 
-// Registrations implements zone.Store.
-func (s *Store) Registrations() iter.Seq2[*rr.Registration, error] {
+// Leases implements zone.Store.
+func (s *Store) Leases(yield func(number []byte, lease, keyLease int64, signed uint32)) error {
 	s.mu.Lock()
-	list := slices.Collect(maps.Values(s.mu.numbers))
-	s.mu.Unlock()
-	return func(yield func(*rr.Registration, error) bool) {
-		for i := range list {
-			if !yield(&list[i], nil) {
-				return
-			}
-		}
+	defer s.mu.Unlock()
+	for number, r := range s.mu.numbers {
+		yield([]byte(number), r.Lease, r.KeyLease, r.Signed)
 	}
+	return nil
 }
 
 // Registration implements zone.Store.
