@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/netip"
 	"os/signal"
-	"sync"
 	"syscall"
 	"time"
 
@@ -111,13 +110,9 @@ func (f *callFlags) run(c *cobra.Command, text string) error {
 	return withCallCode(caller.Ring(ctx, n, talk))
 }
 
-// callEvents prints a line for each thing that happens in a call. Many may do it
-// at a time.
+// callEvents prints a line for each thing that happens in a call.
 func callEvents(w io.Writer, asJSON bool) func(call.Event) {
-	var mu sync.Mutex
 	return func(e call.Event) {
-		mu.Lock()
-		defer mu.Unlock()
 		// A terminal that is gone ends no call.
 		if asJSON {
 			_ = printJSON(w, callEvent(e))

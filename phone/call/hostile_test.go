@@ -31,10 +31,7 @@ func TestOnlyThePeerIsHeard(t *testing.T) {
 		return conn
 	}
 	peer, other, stranger := from("127.0.0.1"), from("127.0.0.1"), from("127.0.0.2")
-	r, err := newRecording(filepath.Join(t.TempDir(), "r.wav"), newBudget(1<<20))
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := newRecording(filepath.Join(t.TempDir(), "r.wav"), newBudget(1<<20))
 	s := &stream{codec: codecs[0], peer: netip.MustParseAddrPort("127.0.0.1:9"), listens: true}
 	s.decode = func(b []byte) []byte { return b }
 	m.listen(s, r, func(err error) { t.Error(err) })

@@ -295,13 +295,11 @@ func (c *Caller) talk(ctx context.Context, l *line, m *media, dialog *sipgo.Dial
 	fault := func(err error) { e := l.to.event(Fault); e.Reason = err.Error(); c.report(e) }
 	t := &talking{media: m, stream: s, play: talk.Play, limit: talk.For, fault: fault}
 	if talk.Record != "" {
-		if t.record, err = newRecording(talk.Record, newBudget(recordLimit)); err != nil {
-			fault(err)
-		} else {
+		t.record = &recording{name: talk.Record, budget: newBudget(recordLimit), opened: func(file string) {
 			e := l.to.event(Recording)
-			e.File = t.record.file.Name()
+			e.File = file
 			c.report(e)
-		}
+		}}
 	}
 	if t.limit == 0 && (talk.Play == nil || !s.sends) {
 		t.limit = defaultTalk

@@ -33,45 +33,43 @@ func (b *budget) take(octets int64) bool {
 var errRecordLimit = errors.New("the limit of recordings is reached: nothing more is recorded")
 
 // recording is a WAV file in which each packet has its place by its timestamp, so
-// that what comes late or twice does no harm, and what is lost is silence.
+// that what comes late or twice does no harm, and what is lost is silence. The
+// file is made when there is something to record.
 type recording struct {
-	file   *os.File
+	name   string
 	budget *budget
-	begun  time.Time
-	ssrc   uint32
-	last   uint32 // timestamp of the packet whose place is at
-	at     int64  // in samples
-	end    int64  // samples that the file has
-	saved  int64  // samples that its header tells of
+	opened func(file string) // is told the name that it got
+
+	file  *os.File
+	begun time.Time
+	ssrc  uint32
+	last  uint32 // timestamp of the packet whose place is at
+	at    int64  // in samples
+	end   int64  // samples that the file has
+	saved int64  // samples that its header tells of
 }
 
 // maxRecordings bounds the names that are tried.
 const maxRecordings = 10_000
 
-// newRecording makes a file that was not there before: NAME.wav, or NAME-2.wav
-// and so on.
-func newRecording(name string, b *budget) (*recording, error) {
-	ext := filepath.Ext(name)
-	base := strings.TrimSuffix(name, ext)
+// open makes a file that was not there before: NAME.wav, or NAME-2.wav and so on.
+func (r *recording) open() error {
+	name, ext := r.name, filepath.Ext(r.name)
 	for i := 1; i <= maxRecordings; i++ {
 		if i > 1 {
-			name = fmt.Sprintf("%s-%d%s", base, i, ext)
+			name = fmt.Sprintf("%s-%d%s", strings.TrimSuffix(r.name, ext), i, ext)
 		}
 		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) // what people say is theirs
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
 		if err == nil {
-			if _, err = f.Write(header(0)); err != nil {
-				f.Close()
-			}
+			r.file = f
+			r.opened(name)
 		}
-		if err != nil {
-			return nil, err
-		}
-		return &recording{file: f, budget: b}, nil
+		return err
 	}
-	return nil, fmt.Errorf("%s: there are %d recordings of that name: move them away", name, maxRecordings)
+	return fmt.Errorf("%s: there are %d recordings of that name: move them away", r.name, maxRecordings)
 }
 
 // slack is how far a timestamp may be from where time is, in samples: clocks
@@ -81,7 +79,10 @@ const slack = 2 * sampleRate
 // add writes what a packet holds to its place. A sender that begins anew with its
 // timestamps goes on at the end.
 func (r *recording) add(h *rtp.Header, pcm []byte, now time.Time) error {
-	if r.begun.IsZero() {
+	if r.file == nil {
+		if err := r.open(); err != nil {
+			return err
+		}
 		r.begun, r.ssrc, r.last = now, h.SSRC, h.Timestamp
 	}
 	at := r.at + int64(int32(h.Timestamp-r.last)) // timestamps wrap (RFC 3550, section 5.1)
@@ -118,5 +119,8 @@ func (r *recording) save() error {
 }
 
 func (r *recording) close() error {
+	if r.file == nil {
+		return nil
+	}
 	return errors.Join(r.save(), r.file.Close())
 }

@@ -20,14 +20,11 @@ func (t *taken) talk(ctx context.Context, s *stream) Event {
 	begun := time.Now()
 	talk := &talking{media: t.media, stream: s, play: t.a.Play, limit: t.a.MaxTime, fault: t.fault}
 	if t.a.Record != "" {
-		var err error
-		if talk.record, err = newRecording(t.a.Record, t.a.budget); err != nil {
-			t.fault(err)
-		} else {
+		talk.record = &recording{name: t.a.Record, budget: t.a.budget, opened: func(file string) {
 			e := t.event(Recording)
-			e.File = talk.record.file.Name()
+			e.File = file
 			t.a.report(e)
-		}
+		}}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

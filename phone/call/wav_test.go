@@ -102,6 +102,10 @@ func FuzzParseWAV(f *testing.F) {
 	})
 }
 
+func newRecording(name string, b *budget) *recording {
+	return &recording{name: name, budget: b, opened: func(string) {}}
+}
+
 // TestRecordingPlacesPackets: each packet is where its timestamp says, however it
 // comes.
 func TestRecordingPlacesPackets(t *testing.T) {
@@ -127,10 +131,7 @@ func TestRecordingPlacesPackets(t *testing.T) {
 		"into the past":         {[]packet{{1, 1 << 30, "AA", 0}, {1, 100, "BB", 0}, {1, 101, "CC", 0}}, "AABBCC"},
 		"silence that was real": {[]packet{{1, 100, "AA", 0}, {1, 100 + 5*sampleRate, "BB", 5 * time.Second}}, "AA" + strings.Repeat("\x00", 2*5*sampleRate-2) + "BB"},
 	} {
-		r, err := newRecording(filepath.Join(t.TempDir(), "r.wav"), newBudget(1<<20))
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := newRecording(filepath.Join(t.TempDir(), "r.wav"), newBudget(1<<20))
 		begun := time.Now()
 		for _, p := range x.packets {
 			if err := r.add(&rtp.Header{SSRC: p.ssrc, Timestamp: p.timestamp}, []byte(p.sound), begun.Add(p.after)); err != nil {
@@ -150,14 +151,7 @@ func TestRecordingPlacesPackets(t *testing.T) {
 func TestRecordingsHaveALimit(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "r.wav")
 	b := newBudget(10)
-	first, err := newRecording(name, b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	second, err := newRecording(name, b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	first, second := newRecording(name, b), newRecording(name, b)
 	now := time.Now()
 	add := func(r *recording, timestamp uint32) error {
 		return r.add(&rtp.Header{SSRC: 1, Timestamp: timestamp}, []byte("AABB"), now)
