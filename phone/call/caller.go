@@ -197,6 +197,10 @@ var errSilent = errors.New("it does not answer")
 
 // plain says what the network said, without what the library did meanwhile.
 func plain(err error) error {
+	var cert *tls.CertificateVerificationError
+	if errors.As(err, &cert) {
+		return cert
+	}
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		if _, ok := inner.(interface{ Timeout() bool }); ok {
 			return inner
