@@ -308,6 +308,10 @@ func TestSIPpCallsDialtone(t *testing.T) {
 		}
 	}
 
+	if r := x.dialtone(t, "phone", "5551235", "--sip-port", port, "--answer"); r.Code != 2 || !strings.Contains(r.Stderr, "address already in use") {
+		t.Errorf("a second phone at that port: exit code %d\n%s", r.Code, r.Stderr)
+	}
+
 	// One call at a time. The one that is on ends by Ctrl-C.
 	first := peertest.Start(t, "caller", x.dir, peertest.Binary(t), "call", "5551234", "--server", x.server, "--ring", "--for", "1h", "--json")
 	logs("answered after", 3)

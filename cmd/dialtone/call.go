@@ -69,7 +69,7 @@ registered, 6 busy, 7 no answer, 8 declined.`,
 	fl.Lookup("json").Usage = "print a line of JSON for each thing that happens"
 	fl.BoolVar(&f.ring, "ring", false, "let it ring, and talk when somebody answers")
 	fl.StringVar(&f.audio, "audio", "", "WAV file that is played after the answer (8000 Hz, mono, 16 bits); rings")
-	fl.StringVar(&f.record, "record", "", "WAV file for what is heard; rings")
+	fl.StringVar(&f.record, "record", "", "WAV file for what is heard, or NAME-2.wav and so on when it is there; rings")
 	fl.DurationVar(&f.length, "for", 0, "hang up this long after the answer; without it, when --audio ends, or after 5s")
 	fl.StringVar(&f.from, "from", "", "SIP address of who calls; without it, sip:dialtone@ and the address of this machine")
 	return c

@@ -32,7 +32,7 @@ type Answerer struct {
 	Report    func(Event)   // is told what happens, by many goroutines; nil: nobody is
 
 	pingEvery time.Duration // 0: 30 s
-	agent     *agent
+	agent     *userAgent
 	udp       net.PacketConn
 	tcp       net.Listener
 	budget    *budget
@@ -72,7 +72,7 @@ func (a *Answerer) Open() error {
 		tcp.Close()
 		return fmt.Errorf("listen for calls: %w", err)
 	}
-	if a.agent, err = newAgent(nil, nil); err != nil {
+	if a.agent, err = newUserAgent(nil, nil); err != nil {
 		tcp.Close()
 		udp.Close()
 		return err
@@ -92,6 +92,7 @@ func (a *Answerer) Run(ctx context.Context) error {
 	if err := a.Open(); err != nil {
 		return err
 	}
+	asked := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	a.agent.server.OnInvite(func(req *sip.Request, tx sip.ServerTransaction) { a.invite(ctx, req, tx) })
@@ -109,14 +110,13 @@ func (a *Answerer) Run(ctx context.Context) error {
 	a.mu.Unlock()
 	a.running.Wait()
 	a.agent.ua.Close()
-	err := errors.Join(a.tcp.Close(), a.udp.Close())
+	a.tcp.Close()
+	a.udp.Close()
 	reading.Wait()
-	if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) {
-		return nil
-	} else if cause != nil {
-		return fmt.Errorf("listen for calls: %w", cause)
+	if asked.Err() == nil {
+		return fmt.Errorf("listen for calls: %w", context.Cause(ctx))
 	}
-	return err
+	return nil
 }
 
 func (a *Answerer) report(e Event) {

@@ -17,9 +17,9 @@ import (
 	"dialtone/phone"
 )
 
-// line is a way to one contact: an agent of its own, and at most one dialog.
+// line is a way to one contact: a user agent of its own, and at most one dialog.
 type line struct {
-	*agent
+	*userAgent
 	to    target
 	from  sip.Uri
 	local netip.Addr
@@ -46,7 +46,7 @@ func (c *Caller) open(ctx context.Context, to target) (l *line, err error) {
 	dialer := &sip.TransportTCP{DialerCreate: func(net.Addr) net.Dialer {
 		return net.Dialer{Timeout: cmp.Or(c.Wait, defaultWait)}
 	}}
-	if l.agent, err = newAgent(conf, dialer); err != nil {
+	if l.userAgent, err = newUserAgent(conf, dialer); err != nil {
 		return nil, err
 	}
 	l.gone, l.lost = context.WithCancelCause(context.WithoutCancel(ctx))

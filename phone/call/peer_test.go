@@ -19,14 +19,14 @@ import (
 
 // peer is another SIP phone, which does what a test wants.
 type peer struct {
-	*agent
+	*userAgent
 	addr   netip.AddrPort
 	dialog *sipgo.DialogUA
 }
 
 func newPeer(t *testing.T, does func(*peer)) *peer {
 	t.Helper()
-	a, err := newAgent(nil, nil)
+	a, err := newUserAgent(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func newPeer(t *testing.T, does func(*peer)) *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &peer{agent: a, addr: conn.LocalAddr().(*net.UDPAddr).AddrPort()}
+	p := &peer{userAgent: a, addr: conn.LocalAddr().(*net.UDPAddr).AddrPort()}
 	contact := contactOf(p.addr.Addr(), int(p.addr.Port()), "udp")
 	p.dialog = &sipgo.DialogUA{Client: a.client, ContactHDR: contact}
 	// Registered before it reads, so that nothing is sent from elsewhere.

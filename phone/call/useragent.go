@@ -30,9 +30,9 @@ const (
 // quiet keeps the library from logging: what matters comes as an error or an Event.
 var quiet = sync.OnceFunc(func() { sip.SetDefaultLogger(slog.New(slog.DiscardHandler)) })
 
-// agent is a SIP user agent (RFC 3261, section 6): sockets, transactions, and
+// userAgent is one of SIP (RFC 3261, section 6): sockets, transactions, and
 // what is answered to requests.
-type agent struct {
+type userAgent struct {
 	ua     *sipgo.UserAgent
 	client *sipgo.Client
 	server *sipgo.Server
@@ -41,9 +41,9 @@ type agent struct {
 
 var errTooMuch = errors.New("too many messages")
 
-func newAgent(conf *tls.Config, tcp *sip.TransportTCP) (*agent, error) {
+func newUserAgent(conf *tls.Config, tcp *sip.TransportTCP) (*userAgent, error) {
 	quiet()
-	a := &agent{limit: rate.NewLimiter(messagesPerSecond, messagesAtOnce)}
+	a := &userAgent{limit: rate.NewLimiter(messagesPerSecond, messagesAtOnce)}
 	few := func(p sip.TransportReadProps, data []byte) ([]byte, error) {
 		switch {
 		case a.limit.Allow():
@@ -175,7 +175,7 @@ func (t *turn) ReadFrom(b []byte) (int, net.Addr, error) {
 }
 
 // serveUDP reads until the socket is closed.
-func (a *agent) serveUDP(conn net.PacketConn) error {
+func (a *userAgent) serveUDP(conn net.PacketConn) error {
 	layer := a.ua.TransportLayer()
 	var kept []string
 	for {
