@@ -251,7 +251,9 @@ func (c *Caller) answered(ctx context.Context, l *line, dialog *sipgo.DialogClie
 		return nil
 	case ctx.Err() != nil:
 		if dialog.InviteResponse != nil && dialog.InviteResponse.IsSuccess() {
-			l.hangUp(dialog)
+			if dialog.Ack(ctx) == nil {
+				bye(dialog)
+			}
 		}
 		return l.gaveUp(ctx, spoke)
 	case errors.As(err, &res):
@@ -262,12 +264,11 @@ func (c *Caller) answered(ctx context.Context, l *line, dialog *sipgo.DialogClie
 	return nowhere("%v", plain(err))
 }
 
-func (l *line) hangUp(dialog *sipgo.DialogClientSession) {
+// bye ends a call. It is over, whether or not they hear of it.
+func bye(dialog *sipgo.DialogClientSession) {
 	ctx, cancel := context.WithTimeout(context.Background(), farewell)
 	defer cancel()
-	if dialog.Ack(ctx) == nil {
-		_ = dialog.Bye(ctx)
-	}
+	_ = dialog.Bye(ctx)
 }
 
 func provisional(to target, res *sip.Response) Event {
@@ -285,11 +286,9 @@ func provisional(to target, res *sip.Response) Event {
 // talk plays and records until the call ends.
 func (c *Caller) talk(ctx context.Context, l *line, m *media, dialog *sipgo.DialogClientSession, talk Talk) error {
 	begun := time.Now()
-	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(talk.For, time.Hour)+farewell)
-	defer cancel()
 	s, err := agreed(m.local, dialog.InviteResponse.Body())
 	if err != nil {
-		_ = dialog.Bye(bye)
+		bye(dialog)
 		return fmt.Errorf("number %s: it answered, but %w", l.to.number, err)
 	}
 	fault := func(err error) { e := l.to.event(Fault); e.Reason = err.Error(); c.report(e) }
@@ -311,7 +310,7 @@ func (c *Caller) talk(ctx context.Context, l *line, m *media, dialog *sipgo.Dial
 	}
 	e.After = time.Since(begun)
 	if !byPeer {
-		_ = dialog.Bye(bye) // the call is over, whether or not they hear of it
+		bye(dialog)
 	}
 	m.close()
 	c.report(e)
