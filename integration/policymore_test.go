@@ -13,9 +13,10 @@ import (
 // at all: a dependency is a decision.
 var modules = map[string]string{
 	"github.com/dchest/siphash":           "dnsserver/answer",
-	"golang.org/x/time/rate":              "dnsserver",
+	"golang.org/x/time/rate":              "dnsserver phone/call",
 	"github.com/dgraph-io/badger/v4":      "zone/store",
 	"github.com/dgraph-io/ristretto/v2":   "zone/store", // for the buffer that Badger takes
+	"github.com/emiago/sipgo":             "phone/call",
 	"github.com/go-viper/mapstructure/v2": "config",
 	"github.com/hashicorp/golang-lru/v2":  "update/tsig",
 	"github.com/mdlayher/netlink":         "phone",
@@ -23,12 +24,15 @@ var modules = map[string]string{
 	"github.com/mdp/qrterminal/v3":        "cmd/dialtone",
 	"github.com/miekg/dns": "cmd/dialtone config dnsserver dnsserver/answer dnsserver/transfer integration integration/bench" +
 		" integration/bench/load integration/peertest phone update update/acl update/sig0 update/tsig zone zone/masterfile zone/rr zone/zonetest",
+	"github.com/pion/rtp":                 "phone/call",
+	"github.com/pion/sdp/v3":              "phone/call",
 	"github.com/prometheus/client_golang": "dnsserver",
 	"github.com/rogpeppe/go-internal":     "cmd/dialtone",
 	"github.com/spf13/cobra":              "cmd/dialtone",
 	"github.com/spf13/viper":              "config",
+	"github.com/zaf/g711":                 "phone/call",
 	"go.yaml.in/yaml/v3":                  "config",
-	"golang.org/x/net":                    "dnsserver dnsserver/udp",
+	"golang.org/x/net":                    "dnsserver dnsserver/udp phone/call",
 	"golang.org/x/sys":                    "dnsserver/control dnsserver/udp integration/bench/load phone",
 	"golang.org/x/tools/txtar":            "dnsserver/answer update",
 }

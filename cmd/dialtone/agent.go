@@ -20,6 +20,7 @@ import (
 // phoneFlags are those of a phone that runs: what it registers, and how.
 type phoneFlags struct {
 	registrationFlags
+	answerFlags
 	noWithdraw bool
 	startDelay time.Duration
 }
@@ -33,14 +34,19 @@ func phoneCommand() *cobra.Command {
 address changes, and before the lease is over. SIGTERM, SIGINT and SIGHUP end it and take
 the registration away. It prints a line for each change, and goes on after failures.
 
+With --answer it takes calls, as a phone that answers by itself: it plays a file, records
+what it hears, and prints a line for each thing that happens.
+
 Exit codes: 0 it was ended, 1 anything else, 2 a mistake in the command, 3 or 4 the server
 refused to take the registration away at the end, or no server could.`,
 		Example: `  dialtone phone 5551234 --server 127.0.0.1:5300 --sip-port 5060
-  dialtone phone 5551234 --zone phones.example --key-file 5551234.key --address wlan0 --json`,
+  dialtone phone 5551234 --zone phones.example --key-file 5551234.key --address wlan0 --json
+  dialtone phone 5551234 --answer --play hello.wav --record caller.wav`,
 		Args: exactly("NUMBER"),
 		RunE: func(c *cobra.Command, args []string) error { return f.run(c, args[0]) },
 	}
-	f.flags(c, time.Hour)
+	f.registrationFlags.flags(c, time.Hour)
+	f.answerFlags.flags(c)
 	fl := c.Flags()
 	fl.BoolVar(&f.noWithdraw, "no-withdraw", false, "leave the registration at the end, until its lease is over")
 	fl.DurationVar(&f.startDelay, "start-delay", 0, "wait for a random time up to this before the first registration; 3s for what starts at boot, lest all do in one moment")
@@ -54,7 +60,12 @@ func (f *phoneFlags) run(c *cobra.Command, text string) error {
 	if err != nil {
 		return err
 	}
-	status := statusWriter{registrationFlags: &f.registrationFlags, number: a.Registration.Number, w: c.OutOrStdout()}
+	out := &lines{w: c.OutOrStdout()}
+	answerer, err := f.answerer(c, a.Registration.Number, f.sipPort, callEvents(out, f.json))
+	if err != nil {
+		return err
+	}
+	status := statusWriter{registrationFlags: &f.registrationFlags, number: a.Registration.Number, w: out}
 	a.Notify = status.tell
 	ctx := c.Context()
 	if ctx == nil {
@@ -66,7 +77,11 @@ func (f *phoneFlags) run(c *cobra.Command, text string) error {
 	}
 	ctx, stop := signal.NotifyContext(ctx, signals...)
 	defer stop()
-	if err := a.Run(ctx); err != nil {
+	if err := answering(ctx, answerer, a.Run); err != nil {
+		var mistake *userError
+		if errors.As(err, &mistake) {
+			return err
+		}
 		return withCode(fmt.Errorf("number %s: %w", a.Registration.Number, err))
 	}
 	return nil

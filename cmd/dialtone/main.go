@@ -59,7 +59,7 @@ Try it: dialtone serve`,
 	root.AddCommand(serveCommand(), groupCommand("config", "Work with configuration files", configCheckCommand()),
 		groupCommand("zone", "Work with zone files", zoneCheckCommand()),
 		numberCommand(),
-		initCommand(), keyCommand(), registerCommand(), phoneCommand(), lookupCommand(), versionCommand())
+		initCommand(), keyCommand(), registerCommand(), phoneCommand(), lookupCommand(), callCommand(), versionCommand())
 	root.Args, root.RunE = onlyCommands, help
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err.Error()) })
 	return root
