@@ -1,0 +1,165 @@
+package stage
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"dialtone/integration/peertest"
+)
+
+// Addresses of those that keep theirs. Phones have theirs from the provider's pool in 198.51.100.0/24.
+const (
+	CallerAddr    = "192.0.2.10"
+	ServerAddr    = "192.0.2.53"
+	ResolverAddr  = "192.0.2.54"
+	SecondaryAddr = "192.0.2.55"
+
+	fixedNet, fixedGateway = "fixed", "192.0.2.1"
+	phoneNet, phoneGateway = "phones", "198.51.100.1"
+	poolFirst, poolLast    = "198.51.100.100", "198.51.100.107"
+	shortestLease          = "120" // seconds; dnsmasq gives none that is shorter
+)
+
+// Zone is where the numbers are.
+const Zone = "phones.example."
+
+// TTL is for how many seconds resolvers may keep what the zone says, and what it does not: short, for tests wait for it.
+const TTL = 1
+
+// Stage is a provider's network that links the hosts put on it: those with fixed addresses, and phones.
+type Stage struct {
+	Provider *Host // routes between the two networks
+
+	// Resolver is the address that phones are told to ask, and that fixed hosts ask, from then on. It is the number server's at first.
+	Resolver string
+
+	hosts int // so far
+}
+
+// New makes the provider's router. It serves nothing yet.
+func New(t testing.TB) *Stage {
+	t.Helper()
+	s := &Stage{Resolver: ServerAddr}
+	s.Provider = newHost(t, "provider")
+	s.Provider.ip(t,
+		"link add name "+fixedNet+" type bridge",
+		"link add name "+phoneNet+" type bridge",
+		"addr add "+fixedGateway+"/24 dev "+fixedNet,
+		"addr add "+phoneGateway+"/24 dev "+phoneNet,
+		"link set dev "+fixedNet+" up",
+		"link set dev "+phoneNet+" up")
+	s.Provider.Must(t, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
+	return s
+}
+
+// Fixed puts a host with an address of its own on the stage.
+func (s *Stage) Fixed(t testing.TB, name, address string) *Host {
+	t.Helper()
+	h := s.host(t, name, fixedNet)
+	h.Addr = address
+	h.ip(t, "addr add "+address+"/24 dev eth0", "route add default via "+fixedGateway)
+	h.resolve(t, s.Resolver)
+	return h
+}
+
+// host makes a host with one link, eth0, to a network of the provider.
+func (s *Stage) host(t testing.TB, name, network string) *Host {
+	t.Helper()
+	s.hosts++
+	port := fmt.Sprintf("port%d", s.hosts)
+	h := newHost(t, name)
+	h.MAC = fmt.Sprintf("02:00:00:00:00:%02x", s.hosts)
+	s.Provider.ip(t,
+		"link add name "+port+" type veth peer name eth0 address "+h.MAC+" netns "+h.namespace(),
+		"link set dev "+port+" master "+network+" up")
+	h.ip(t, "link set dev eth0 up")
+	return h
+}
+
+// Host is a machine: a network namespace, and a resolv.conf of its own.
+type Host struct {
+	Name string
+	Addr string // IPv4; empty while a phone has none
+	MAC  string // of its link
+	Dir  string // for files of its programs
+
+	pid int // of the process that keeps the namespace
+}
+
+func newHost(t testing.TB, name string) *Host {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("the stage is made of network namespaces, which only root may make: run the tests as root, or in a container")
+	}
+	h := &Host{Name: name, Dir: t.TempDir()}
+	keeper := exec.Command(withParent[0], append(withParent[1:], "unshare", "--net", "sh", "-c", "echo; exec sleep infinity")...)
+	said, err := keeper.StdoutPipe()
+	if err == nil {
+		err = keeper.Start()
+	}
+	if err != nil {
+		t.Fatalf("namespace of %s: %v", name, err)
+	}
+	t.Cleanup(func() { _ = keeper.Process.Kill(); _ = keeper.Wait() })
+	if _, err := said.Read(make([]byte, 1)); err != nil {
+		t.Fatalf("namespace of %s: unshare does not make one (%v): the tests need CAP_SYS_ADMIN, as in a privileged container", name, err)
+	}
+	h.pid = keeper.Process.Pid
+	peertest.Write(t, h.Dir, "resolv.conf", "")
+	h.ip(t, "link set dev lo up")
+	return h
+}
+
+// withParent makes a program end with the test's process, whatever ends that.
+var withParent = []string{"setpriv", "--pdeathsig", "KILL"}
+
+func (h *Host) namespace() string { return fmt.Sprintf("/proc/%d/ns/net", h.pid) }
+
+// inside gives the command line that runs a program on the host. All of it is one process in the end: signals reach the program.
+func (h *Host) inside(argv ...string) []string {
+	enter := []string{"nsenter", "--net=" + h.namespace(), "unshare", "--mount", "sh", "-c",
+		`mount --bind "$0" /etc/resolv.conf && exec "$@"`, filepath.Join(h.Dir, "resolv.conf")}
+	return append(append(append([]string{}, withParent...), enter...), argv...)
+}
+
+// Start runs a program on the host until the test ends.
+func (h *Host) Start(t testing.TB, argv ...string) *peertest.Process {
+	t.Helper()
+	return peertest.Start(t, filepath.Base(argv[0])+" on "+h.Name, h.Dir, h.inside(argv...)...)
+}
+
+// Run runs a program on the host to its end.
+func (h *Host) Run(t testing.TB, argv ...string) peertest.Result {
+	t.Helper()
+	return peertest.Run(t, h.Dir, "", h.inside(argv...)...)
+}
+
+// Must is Run of what has to succeed. It gives what was printed.
+func (h *Host) Must(t testing.TB, argv ...string) string {
+	t.Helper()
+	r := h.Run(t, argv...)
+	if r.Code != 0 {
+		t.Fatalf("%s: %s: exit code %d\n%s%s", h.Name, strings.Join(argv, " "), r.Code, r.Stdout, r.Stderr)
+	}
+	return r.Stdout
+}
+
+// ip runs commands of ip(8) in the host's namespace.
+func (h *Host) ip(t testing.TB, commands ...string) {
+	t.Helper()
+	argv := append(append([]string{}, withParent...), "nsenter", "--net="+h.namespace(), peertest.Program(t, "ip"), "-batch", "-")
+	if r := peertest.Run(t, h.Dir, strings.Join(commands, "\n")+"\n", argv...); r.Code != 0 {
+		t.Fatalf("%s: ip: exit code %d\n%s%s\n%s", h.Name, r.Code, r.Stdout, r.Stderr, strings.Join(commands, "\n"))
+	}
+}
+
+// resolve makes the host's programs ask a name server.
+func (h *Host) resolve(t testing.TB, server string) {
+	t.Helper()
+	// In place: programs have the file mounted.
+	peertest.Write(t, h.Dir, "resolv.conf", "nameserver "+server+"\n")
+}
