@@ -45,9 +45,10 @@ func New(t testing.TB) *Stage {
 	t.Helper()
 	s := &Stage{Resolver: ServerAddr}
 	s.Provider = newHost(t, "provider")
+	// Bridges without an address of their own change it when ports come, and neighbours lose their way.
 	s.Provider.ip(t,
-		"link add name "+fixedNet+" type bridge",
-		"link add name "+phoneNet+" type bridge",
+		"link add name "+fixedNet+" address 02:00:00:00:01:01 type bridge",
+		"link add name "+phoneNet+" address 02:00:00:00:02:01 type bridge",
 		"addr add "+fixedGateway+"/24 dev "+fixedNet,
 		"addr add "+phoneGateway+"/24 dev "+phoneNet,
 		"link set dev "+fixedNet+" up",
