@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -26,10 +27,12 @@ const (
 )
 
 // story is the stage with its usual cast. A and B are phones of the provider, and not connected yet; C has a fixed address.
+// On A there is an agent, which finds the server by itself; B registers by a hook of its DHCP client.
 type story struct {
 	*stage.Stage
 	server *stage.Server
 	a, b   *stage.Phone
+	agent  *peertest.Process // of A
 	c      *stage.Host
 }
 
@@ -43,18 +46,18 @@ func castStory(t *testing.T, s *stage.Stage, server *stage.Server) *story {
 	t.Helper()
 	st := &story{Stage: s, server: server}
 	s.DHCP(t)
-	st.a, st.b = st.phone(t, "a", numberA), st.phone(t, "b", numberB)
+	st.a, st.b = s.Phone(t, "a", numberA), s.Phone(t, "b", numberB)
+	st.agent = runAgent(t, st.a)
+	st.b.OnAddress(strings.Join([]string{peertest.Binary(t), "register", numberB, "--server", stage.ServerAddr,
+		"--key-file", st.b.KeyFile, "--address", "$ip"}, " "))
 	st.c = s.Fixed(t, "c", stage.CallerAddr)
 	return st
 }
 
-// phone puts a phone on the stage that registers itself when it has an address.
-func (s *story) phone(t *testing.T, name, number string) *stage.Phone {
+// runAgent keeps a phone registered from then on.
+func runAgent(t *testing.T, p *stage.Phone, flags ...string) *peertest.Process {
 	t.Helper()
-	p := s.Phone(t, name, number)
-	p.OnAddress(strings.Join([]string{peertest.Binary(t), "register", number, "--server", stage.ServerAddr,
-		"--key-file", p.KeyFile, "--address", "$ip"}, " "))
-	return p
+	return p.Start(t, append([]string{peertest.Binary(t), "phone", p.Number, "--key-file", p.KeyFile}, flags...)...)
 }
 
 // connect connects a phone and waits until the server knows where it is.
@@ -202,4 +205,59 @@ func (s *story) call(t *testing.T, h *stage.Host, number string) (answered strin
 		t.Error(err)
 	}
 	return answered
+}
+
+// table is what the server has: lines of a number and an address, sorted, out of a transfer of the zone.
+func (s *story) table(t *testing.T) (lines []string) {
+	t.Helper()
+	out := s.server.Must(t, peertest.Program(t, "dig"), "@"+stage.ServerAddr, "+noall", "+answer", stage.Zone, "AXFR")
+	if !strings.Contains(out, "SOA") {
+		t.Fatalf("the server gives no copy of its zone: %q", out)
+	}
+	for line := range strings.Lines(out) {
+		f := strings.Fields(line)
+		if number, ok := strings.CutSuffix(f[0], "."+stage.Zone); ok && len(f) == 5 && f[3] == "A" && strings.Trim(number, "0123456789") == "" {
+			lines = append(lines, number+" "+f[4])
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// serial is how many changes the server's zone has seen.
+func (s *story) serial(t *testing.T) int {
+	t.Helper()
+	out := s.c.Must(t, peertest.Program(t, "dig"), "@"+stage.ServerAddr, "+short", stage.Zone, "SOA")
+	f := strings.Fields(out)
+	if len(f) != 7 {
+		t.Fatalf("SOA of %s: %q", stage.Zone, out)
+	}
+	n, err := strconv.Atoi(f[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// updates waits until the server's log has so many updates from an address, and gives their lines.
+func (s *story) updates(t *testing.T, from string, count int) (lines []string) {
+	t.Helper()
+	s.server.Ready(t, func() error {
+		lines = logged(s.server, "msg=update ", "remote="+from+":")
+		if len(lines) < count {
+			return fmt.Errorf("updates from %s: %q", from, lines)
+		}
+		return nil
+	})
+	return lines
+}
+
+// logged are the lines of a server's log that say all of what is given.
+func logged(server *stage.Server, say ...string) (lines []string) {
+	for line := range strings.Lines(server.Log()) {
+		if !slices.ContainsFunc(say, func(s string) bool { return !strings.Contains(line, s) }) {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	return lines
 }

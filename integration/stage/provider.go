@@ -2,6 +2,7 @@ package stage
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -14,11 +15,22 @@ import (
 func (s *Stage) DHCP(t testing.TB) {
 	t.Helper()
 	dir := s.Provider.Dir
-	p := s.Provider.Start(t, peertest.Daemon(t, "dnsmasq", dir), "--keep-in-foreground", "--conf-file=/dev/null", "--port=0",
+	s.dhcp = s.Provider.Start(t, peertest.Daemon(t, "dnsmasq", dir), "--keep-in-foreground", "--conf-file=/dev/null", "--port=0",
 		"--interface="+phoneNet, "--bind-interfaces", "--no-ping", "--dhcp-authoritative", "--user=root", "--pid-file=", "--log-facility=-",
 		"--dhcp-leasefile="+dir+"/leases", "--dhcp-range="+poolFirst+","+poolLast+","+shortestLease,
 		"--dhcp-option=option:dns-server,"+s.Resolver)
-	p.Says(t, "sockets bound exclusively")
+	s.dhcp.Says(t, "sockets bound exclusively")
+}
+
+// StopDHCP makes the provider give no addresses any more.
+func (s *Stage) StopDHCP(t testing.TB) {
+	t.Helper()
+	s.dhcp.Stop(t)
+}
+
+// InPool tells whether an address is one of those that the provider gives.
+func InPool(a netip.Addr) bool {
+	return netip.MustParseAddr(poolFirst).Compare(a) <= 0 && a.Compare(netip.MustParseAddr(poolLast)) <= 0
 }
 
 // Leases gives what the provider's own table says: which phone, by its hardware address, has which address.
@@ -46,7 +58,8 @@ func (s *Stage) UpdatingDHCP(t testing.TB, style string, phones ...*Phone) {
 	dir := s.Provider.Dir
 	key := Key(DHCPKey)
 	var b strings.Builder
-	fmt.Fprintf(&b, `ddns-updates on;
+	fmt.Fprintf(&b, `ping-check false;
+ddns-updates on;
 ddns-update-style %s;
 update-static-leases on;
 ignore client-updates;
@@ -66,6 +79,6 @@ subnet 198.51.100.0 netmask 255.255.255.0 {
 	}
 	config := peertest.Write(t, dir, "dhcpd.conf", b.String())
 	leases := peertest.Write(t, dir, "dhcpd.leases", "")
-	p := s.Provider.Start(t, peertest.Daemon(t, "dhcpd", dir), "-f", "-d", "-4", "--no-pid", "-cf", config, "-lf", leases, phoneNet)
-	p.Says(t, "Server starting service.")
+	s.dhcp = s.Provider.Start(t, peertest.Daemon(t, "dhcpd", dir), "-f", "-d", "-4", "--no-pid", "-cf", config, "-lf", leases, phoneNet)
+	s.dhcp.Says(t, "Server starting service.")
 }

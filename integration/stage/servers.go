@@ -48,8 +48,8 @@ func (s *Stage) NumberServer(t testing.TB, numbers []string, more ...string) *Se
     acl:
       - {key: %s, action: update, numbers: ["5550000-5559999"], update_type: [A, AAAA, DHCID, TXT]}
       - {key: "*", action: update, self_number: true, source_address: true, max_records: 8}
-      - {address: [%s/32], action: transfer}
-`, Zone, TTL, SecondaryAddr, DHCPKey, SecondaryAddr)
+      - {address: [%s/32, %s/32], action: transfer}
+`, Zone, TTL, SecondaryAddr, DHCPKey, SecondaryAddr, ServerAddr)
 	for _, line := range more {
 		fmt.Fprintf(&b, "    %s\n", line)
 	}

@@ -38,6 +38,7 @@ type Stage struct {
 	Resolver string
 
 	hosts int // so far
+	dhcp  *peertest.Process
 }
 
 // New makes the provider's router. It serves nothing yet.
