@@ -18,6 +18,7 @@ import (
 // TestClaim01RegistersAllocatedAddress: the address allocated to a phone is registered with the server, and is extracted from
 // it when a call is required.
 func TestClaim01RegistersAllocatedAddress(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	s.connect(t, s.a)
 	s.a.AnswerCalls(t, 5060)
@@ -33,6 +34,7 @@ func TestClaim01RegistersAllocatedAddress(t *testing.T) {
 // TestClaim02StoresProvidersAddressWithNumber: the address comes from the provider when the phone connects, and is stored with
 // the phone's identification number.
 func TestClaim02StoresProvidersAddressWithNumber(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	if before := s.table(t); s.Leases(t)[s.a.MAC] != "" || len(before) != 0 {
 		t.Fatalf("before anyone connects the provider has allocated %v, and the server has %v", s.Leases(t), before)
@@ -46,6 +48,7 @@ func TestClaim02StoresProvidersAddressWithNumber(t *testing.T) {
 // TestClaim03DatabaseAssociatesAddressAndNumber: address and number are associated in the server's database; that it is one
 // shows when the server is killed and reads it again.
 func TestClaim03DatabaseAssociatesAddressAndNumber(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	s.connect(t, s.a)
 	s.connect(t, s.b)
@@ -62,6 +65,7 @@ func TestClaim03DatabaseAssociatesAddressAndNumber(t *testing.T) {
 // TestClaim04CallerExtractsAddress: a calling phone generates a call and extracts the address from the server. The SIP phone
 // knows nothing but the number's name.
 func TestClaim04CallerExtractsAddress(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	s.connect(t, s.a)
 	s.connect(t, s.b)
@@ -80,6 +84,7 @@ func TestClaim04CallerExtractsAddress(t *testing.T) {
 
 // TestClaim05CallerIsFixedOrFlexible: the caller has a fixed address, or is another phone without one.
 func TestClaim05CallerIsFixedOrFlexible(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	s.connect(t, s.a)
 	s.connect(t, s.b)
@@ -97,6 +102,7 @@ func TestClaim05CallerIsFixedOrFlexible(t *testing.T) {
 // TestClaim06ServerUpdatesAtEachChange: the server updates whenever the address changes: each time, by one change of the zone,
 // and of nobody else's number.
 func TestClaim06ServerUpdatesAtEachChange(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	s.connect(t, s.a)
 	s.connect(t, s.b)
@@ -116,6 +122,7 @@ func TestClaim06ServerUpdatesAtEachChange(t *testing.T) {
 // TestClaim07TableOfNumbersAndAddresses: the server has a table of numbers and addresses. It is that of the provider, with numbers
 // in the place of hardware.
 func TestClaim07TableOfNumbersAndAddresses(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	s.connect(t, s.b)
 	s.connect(t, s.a)
@@ -129,6 +136,7 @@ func TestClaim07TableOfNumbersAndAddresses(t *testing.T) {
 // TestClaim08AllocateRegisterExtractConnect: an address is allocated, registered, extracted by a caller of either kind, and the two
 // are connected. Each step is seen where it is done.
 func TestClaim08AllocateRegisterExtractConnect(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	s.connect(t, s.a)
 	s.connect(t, s.b)
@@ -151,6 +159,7 @@ func TestClaim08AllocateRegisterExtractConnect(t *testing.T) {
 
 // TestClaim09NewAddressAfterCall: when the call has ended a new address is allocated, and the next call is made there.
 func TestClaim09NewAddressAfterCall(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	s.connect(t, s.a)
 	phone := s.a.AnswerCalls(t, 5060)
@@ -175,6 +184,7 @@ func TestClaim09NewAddressAfterCall(t *testing.T) {
 // TestClaim10NumberLocatesAddress: the number is the reference that locates the address, not the address itself: two phones
 // exchange theirs, and each is called at its number as before.
 func TestClaim10NumberLocatesAddress(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	s.connect(t, s.a)
 	s.connect(t, s.b)
@@ -198,6 +208,7 @@ func TestClaim10NumberLocatesAddress(t *testing.T) {
 // TestClaim11NumberIsTheReference: however people write the number, it is the reference to the one address, and another number is
 // not.
 func TestClaim11NumberIsTheReference(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	s.connect(t, s.a)
 	s.connect(t, s.b)
@@ -217,6 +228,7 @@ func TestClaim11NumberIsTheReference(t *testing.T) {
 // TestClaim12UpdatesAtChange: the server's table is updated when the address changes, and only then: a phone that gets the same
 // address again changes nothing.
 func TestClaim12UpdatesAtChange(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	s.connect(t, s.b)
 	before, same := s.serial(t), s.b.Addr
@@ -237,6 +249,7 @@ func TestClaim12UpdatesAtChange(t *testing.T) {
 // TestClaim13QueryByNumberReturnsAddress: the table takes a query with the number and returns the address, to all that phones
 // ask with, and nothing for a number that nobody has registered.
 func TestClaim13QueryByNumberReturnsAddress(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	s.connect(t, s.a)
 	s.leads(t, s.c, numberA, s.a.Addr, everyFinder...)
@@ -255,6 +268,7 @@ func TestClaim13QueryByNumberReturnsAddress(t *testing.T) {
 // TestClaim14CallFromWhoQueriedTable: an incoming call comes from a party that queried the table. One that did not, and goes to
 // where the phone was, reaches somebody else.
 func TestClaim14CallFromWhoQueriedTable(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	s.connect(t, s.a)
 	s.connect(t, s.b)
@@ -278,6 +292,7 @@ func TestClaim14CallFromWhoQueriedTable(t *testing.T) {
 // TestClaim15ReachesPhoneWithoutFixedAddress: search, retrieve, and establish communication with a phone that has no fixed address,
 // wherever it is.
 func TestClaim15ReachesPhoneWithoutFixedAddress(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	phone := s.a.AnswerCalls(t, 5060) // before it has an address
 	s.connect(t, s.a)
@@ -298,6 +313,7 @@ func TestClaim15ReachesPhoneWithoutFixedAddress(t *testing.T) {
 // TestClaim16ProviderAssignsAtConnection: the provider assigns the address when the phone connects, out of its pool, and not
 // before.
 func TestClaim16ProviderAssignsAtConnection(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	if out := s.a.Must(t, peertest.Program(t, "ip"), "-4", "-brief", "address", "show", "dev", "eth0"); strings.Contains(out, "198.51.100.") {
 		t.Fatalf("A has an address before it connects: %s", out)
@@ -316,6 +332,7 @@ func TestClaim16ProviderAssignsAtConnection(t *testing.T) {
 // TestClaim17PhoneProviderAndServer: the system is the phone, the provider and the server. One address is seen at each of them;
 // the phone gets none without the provider, and callers find none without the server.
 func TestClaim17PhoneProviderAndServer(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	s.connect(t, s.a)
 	phone := s.a.Must(t, peertest.Program(t, "ip"), "-4", "-brief", "address", "show", "dev", "eth0")
@@ -339,6 +356,7 @@ func TestClaim17PhoneProviderAndServer(t *testing.T) {
 // TestClaim18SecondPhoneSearchesServer: a second phone searches the server, and calls the first; neither has a fixed address, and
 // it works in both directions.
 func TestClaim18SecondPhoneSearchesServer(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	s.connect(t, s.a)
 	s.connect(t, s.b)
@@ -358,6 +376,7 @@ func TestClaim18SecondPhoneSearchesServer(t *testing.T) {
 
 // TestClaim19FixedOrFlexible: phones with fixed addresses and without are in the same table, and each kind calls each.
 func TestClaim19FixedOrFlexible(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	s.connect(t, s.a)
 	s.connect(t, s.b)
@@ -383,6 +402,7 @@ func TestClaim19FixedOrFlexible(t *testing.T) {
 // TestClaim20PhoneProvidesAddressAndNumber: the phone provides its address and its number to the server when the provider has
 // assigned the address: by itself, from that address, with its key.
 func TestClaim20PhoneProvidesAddressAndNumber(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	if got := logged(s.server, "op=update"); len(got) != 0 {
 		t.Fatalf("before a phone connects there are updates: %q", got)

@@ -16,11 +16,13 @@ var everyFinder = []string{"dialtone lookup", "getaddrinfo", "c-ares", "Go"}
 // TestStory is the whole of it with SIP phones of others: A has an address from the provider and registers it, B and C call it
 // by number; after the call it has another address, and calls reach it there.
 func TestStory(t *testing.T) {
+	t.Parallel()
 	newStory(t).play(t)
 }
 
 // TestStoryThroughResolver is the same with a recursive resolver between the callers and the server.
 func TestStoryThroughResolver(t *testing.T) {
+	t.Parallel()
 	s := stage.New(t)
 	server := s.NumberServer(t, []string{numberA, numberB, numberD})
 	s.RecursiveResolver(t, stage.ServerAddr)
@@ -29,6 +31,7 @@ func TestStoryThroughResolver(t *testing.T) {
 
 // TestStoryThroughSecondary is the same where the resolver knows a secondary only, NSD, which follows the server by IXFR.
 func TestStoryThroughSecondary(t *testing.T) {
+	t.Parallel()
 	s := stage.New(t)
 	server := s.NumberServer(t, []string{numberA, numberB, numberD})
 	s.Secondary(t)
@@ -76,6 +79,7 @@ func (s *story) play(t *testing.T) {
 // TestSecondPhoneCannotTakeNumber has a phone with a key of its own try to be another: by dialtone, by nsupdate, with a key that
 // is called like the other's, and without any.
 func TestSecondPhoneCannotTakeNumber(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	s.connect(t, s.a)
 	thief := s.Phone(t, "thief", numberD)
@@ -116,6 +120,7 @@ func TestSecondPhoneCannotTakeNumber(t *testing.T) {
 // TestDHCPServerRegisters has ISC dhcpd register a phone that runs nothing of ours, as README.md says, follow it to another
 // address, and take it away when it disconnects.
 func TestDHCPServerRegisters(t *testing.T) {
+	t.Parallel()
 	for _, style := range []string{"standard", "interim"} {
 		t.Run(style, func(t *testing.T) {
 			s := stage.New(t)
