@@ -15,8 +15,8 @@ import (
 func (s *Stage) DHCP(t testing.TB) {
 	t.Helper()
 	dir := s.Provider.Dir
-	s.dhcp = s.Provider.Start(t, peertest.Daemon(t, "dnsmasq", dir), "--keep-in-foreground", "--conf-file=/dev/null", "--port=0",
-		"--interface="+phoneNet, "--bind-interfaces", "--no-ping", "--dhcp-authoritative", "--user=root", "--pid-file=", "--log-facility=-",
+	s.dhcp = s.Provider.Start(t, peertest.Daemon(t, "dnsmasq", dir), "--no-daemon", "--conf-file=/dev/null", "--port=0",
+		"--interface="+phoneNet, "--bind-interfaces", "--no-ping", "--dhcp-authoritative", "--pid-file=",
 		"--dhcp-leasefile="+dir+"/leases", "--dhcp-range="+poolFirst+","+poolLast+","+shortestLease,
 		"--dhcp-option=option:dns-server,"+s.Resolver)
 	s.dhcp.Says(t, "sockets bound exclusively")

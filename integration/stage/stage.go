@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -45,7 +46,7 @@ type Stage struct {
 func New(t testing.TB) *Stage {
 	t.Helper()
 	s := &Stage{Resolver: ServerAddr}
-	s.Provider = newHost(t, "provider")
+	s.Provider = newHost(t, "provider", nil)
 	// Bridges without an address of their own change it when ports come, and neighbours lose their way.
 	s.Provider.ip(t,
 		"link add name "+fixedNet+" address 02:00:00:00:01:01 type bridge",
@@ -73,59 +74,68 @@ func (s *Stage) host(t testing.TB, name, network string) *Host {
 	t.Helper()
 	s.hosts++
 	port := fmt.Sprintf("port%d", s.hosts)
-	h := newHost(t, name)
+	h := newHost(t, name, s.Provider)
 	h.MAC = fmt.Sprintf("02:00:00:00:00:%02x", s.hosts)
 	s.Provider.ip(t,
-		"link add name "+port+" type veth peer name eth0 address "+h.MAC+" netns "+h.namespace(),
+		"link add name "+port+" type veth peer name eth0 address "+h.MAC+" netns "+strconv.Itoa(h.pid),
 		"link set dev "+port+" master "+network+" up")
 	h.ip(t, "link set dev eth0 up")
 	return h
 }
 
-// Host is a machine: a network namespace, and a resolv.conf of its own.
+// Host is a machine: a network namespace, and a mount namespace with a resolv.conf of its own.
 type Host struct {
 	Name string
 	Addr string // IPv4; empty while a phone has none
 	MAC  string // of its link
 	Dir  string // for files of its programs
 
-	pid int // of the process that keeps the namespace
-}
-
-func newHost(t testing.TB, name string) *Host {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("the stage is made of network namespaces, which only root may make: run the tests as root, or in a container")
-	}
-	h := &Host{Name: name, Dir: t.TempDir()}
-	keeper := exec.Command(withParent[0], append(withParent[1:], "unshare", "--net", "sh", "-c", "echo; exec sleep infinity")...)
-	said, err := keeper.StdoutPipe()
-	if err == nil {
-		err = keeper.Start()
-	}
-	if err != nil {
-		t.Fatalf("namespace of %s: %v", name, err)
-	}
-	t.Cleanup(func() { _ = keeper.Process.Kill(); _ = keeper.Wait() })
-	if _, err := said.Read(make([]byte, 1)); err != nil {
-		t.Fatalf("namespace of %s: unshare does not make one (%v): the tests need CAP_SYS_ADMIN, as in a privileged container", name, err)
-	}
-	h.pid = keeper.Process.Pid
-	peertest.Write(t, h.Dir, "resolv.conf", "")
-	h.ip(t, "link set dev lo up")
-	return h
+	enter []string // the command that runs others on the host
+	pid   int      // of the process that keeps the namespaces
 }
 
 // withParent makes a program end with the test's process, whatever ends that.
 var withParent = []string{"setpriv", "--pdeathsig", "KILL"}
 
-func (h *Host) namespace() string { return fmt.Sprintf("/proc/%d/ns/net", h.pid) }
+// newHost makes a host. Within is the one in whose user namespace it is to be, if there is any.
+func newHost(t testing.TB, name string, within *Host) *Host {
+	t.Helper()
+	h := &Host{Name: name, Dir: t.TempDir()}
+	conf := peertest.Write(t, h.Dir, "resolv.conf", "")
+	argv := append([]string{}, withParent...)
+	user := []string{}
+	if os.Geteuid() != 0 { // root of a user namespace will do, where the kernel lets others have one
+		if user = []string{"--user", "--preserve-credentials"}; within == nil {
+			argv = append(argv, "unshare", "--map-root-user", "--net", "--mount")
+		} else {
+			argv = append(argv, "nsenter", "--target", strconv.Itoa(within.pid), "--user", "--preserve-credentials", "unshare", "--net", "--mount")
+		}
+	} else {
+		argv = append(argv, "unshare", "--net", "--mount")
+	}
+	argv = append(argv, "sh", "-c", `mount --bind "$0" /etc/resolv.conf && echo && exec sleep infinity`, conf)
+	keeper := exec.Command(argv[0], argv[1:]...)
+	keeper.Dir, keeper.Stderr = h.Dir, os.Stderr
+	said, err := keeper.StdoutPipe()
+	if err == nil {
+		err = keeper.Start()
+	}
+	if err != nil {
+		t.Fatalf("namespaces of %s: %v", name, err)
+	}
+	t.Cleanup(func() { _ = keeper.Process.Kill(); _ = keeper.Wait() })
+	if _, err := said.Read(make([]byte, 1)); err != nil {
+		t.Fatalf("namespaces of %s: unshare makes none (%v): it wants root, in a container one that is privileged, or a kernel that lets others have them", name, err)
+	}
+	h.pid = keeper.Process.Pid
+	h.enter = append(append(append([]string{}, withParent...), "nsenter", "--target", strconv.Itoa(h.pid), "--net", "--mount", "--wd"), user...)
+	h.ip(t, "link set dev lo up")
+	return h
+}
 
-// inside gives the command line that runs a program on the host. All of it is one process in the end: signals reach the program.
+// inside gives the command line that runs a program on the host. It is one process in the end: signals reach the program.
 func (h *Host) inside(argv ...string) []string {
-	enter := []string{"nsenter", "--net=" + h.namespace(), "unshare", "--mount", "sh", "-c",
-		`mount --bind "$0" /etc/resolv.conf && exec "$@"`, filepath.Join(h.Dir, "resolv.conf")}
-	return append(append(append([]string{}, withParent...), enter...), argv...)
+	return append(append([]string{}, h.enter...), argv...)
 }
 
 // Start runs a program on the host until the test ends.
@@ -153,8 +163,7 @@ func (h *Host) Must(t testing.TB, argv ...string) string {
 // ip runs commands of ip(8) in the host's namespace.
 func (h *Host) ip(t testing.TB, commands ...string) {
 	t.Helper()
-	argv := append(append([]string{}, withParent...), "nsenter", "--net="+h.namespace(), peertest.Program(t, "ip"), "-batch", "-")
-	if r := peertest.Run(t, h.Dir, strings.Join(commands, "\n")+"\n", argv...); r.Code != 0 {
+	if r := peertest.Run(t, h.Dir, strings.Join(commands, "\n")+"\n", h.inside(peertest.Program(t, "ip"), "-batch", "-")...); r.Code != 0 {
 		t.Fatalf("%s: ip: exit code %d\n%s%s\n%s", h.Name, r.Code, r.Stdout, r.Stderr, strings.Join(commands, "\n"))
 	}
 }
