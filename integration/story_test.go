@@ -76,6 +76,44 @@ func (s *story) play(t *testing.T) {
 	}
 }
 
+// TestPhoneGoesWithoutAWord has A registered for two seconds at a time. As long as it is there its number stays;
+// when its battery is taken out, the number is gone after the lease, for callers who ask a resolver that asks a secondary. B,
+// which was registered for good, stays, and A is found again when it comes back.
+func TestPhoneGoesWithoutAWord(t *testing.T) {
+	t.Parallel()
+	st := stage.New(t)
+	server := st.NumberServer(t, []string{numberA, numberB}, "lease: {min: 1s, max: 10s}")
+	st.Secondary(t)
+	st.RecursiveResolver(t, stage.SecondaryAddr)
+	s := castStory(t, st, server)
+	s.agent.Kill(t)
+	agent := runAgent(t, s.a, "--lease", "2s", "--json")
+	s.connect(t, s.b)
+	s.connect(t, s.a)
+	agent.Ready(t, func() error {
+		if n := strings.Count(agent.Log(), `"state":"refreshed"`); n < 2 {
+			return fmt.Errorf("it has refreshed the registration %d times", n)
+		}
+		return nil
+	})
+	s.leads(t, s.c, numberA, s.a.Addr)
+	agent.Kill(t)
+	s.a.Vanish(t)
+	s.leads(t, s.c, numberA, nowhere, everyFinder...)
+	if got, want := s.table(t), []string{numberB + " " + s.b.Addr}; !slices.Equal(got, want) {
+		t.Errorf("the server has %q, want %q", got, want)
+	}
+	s.leads(t, s.c, numberB, s.b.Addr)
+
+	s.a.Return(t)
+	runAgent(t, s.a, "--lease", "2s", "--json")
+	s.connect(t, s.a)
+	s.a.AnswerCalls(t, 5060)
+	if who := s.call(t, s.c, numberA); who != "a" {
+		t.Errorf("A has come back, and %q answers", who)
+	}
+}
+
 // TestSecondPhoneCannotTakeNumber has a phone with a key of its own try to be another: by dialtone, by nsupdate, with a key that
 // is called like the other's, and without any.
 func TestSecondPhoneCannotTakeNumber(t *testing.T) {

@@ -239,11 +239,11 @@ func (s *story) serial(t *testing.T) int {
 	return n
 }
 
-// updates waits until the server's log has so many updates from an address, and gives their lines.
+// updates waits until the server's log has so many updates from an address that were carried out, and gives their lines.
 func (s *story) updates(t *testing.T, from string, count int) (lines []string) {
 	t.Helper()
 	s.server.Ready(t, func() error {
-		lines = logged(s.server, "msg=update ", "remote="+from+":")
+		lines = logged(s.server, "op=update ", "remote="+from+":", "rcode=NOERROR")
 		if len(lines) < count {
 			return fmt.Errorf("updates from %s: %q", from, lines)
 		}

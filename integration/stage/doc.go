@@ -9,6 +9,7 @@
 // and nothing is left behind.
 //
 // It must not know what a test expects, and must not import the server's
-// packages. Only tests may import it. It needs Linux, root and the programs that
-// the Makefile lists; without them a test fails.
+// packages. Only tests may import it. It needs Linux, the programs that the
+// Makefile lists, and root or a kernel with user namespaces for everybody; without
+// them a test fails.
 package stage

@@ -103,3 +103,17 @@ func (p *Phone) Disconnect(t testing.TB) {
 	}
 	p.Addr = ""
 }
+
+// Vanish takes the phone's battery out: nobody is told. Programs other than the DHCP client are to be killed before.
+func (p *Phone) Vanish(t testing.TB) {
+	t.Helper()
+	p.DHCP.Kill(t)
+	p.ip(t, "addr flush dev eth0", "link set dev eth0 down")
+	p.Addr = ""
+}
+
+// Return puts it in again.
+func (p *Phone) Return(t testing.TB) {
+	t.Helper()
+	p.ip(t, "link set dev eth0 up")
+}
