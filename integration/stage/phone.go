@@ -108,12 +108,12 @@ func (p *Phone) Disconnect(t testing.TB) {
 func (p *Phone) Vanish(t testing.TB) {
 	t.Helper()
 	p.DHCP.Kill(t)
-	p.ip(t, "addr flush dev eth0", "link set dev eth0 down")
+	p.IP(t, "addr flush dev eth0", "link set dev eth0 down")
 	p.Addr = ""
 }
 
 // Return puts it in again.
 func (p *Phone) Return(t testing.TB) {
 	t.Helper()
-	p.ip(t, "link set dev eth0 up")
+	p.IP(t, "link set dev eth0 up")
 }

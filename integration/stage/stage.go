@@ -48,7 +48,7 @@ func New(t testing.TB) *Stage {
 	s := &Stage{Resolver: ServerAddr}
 	s.Provider = newHost(t, "provider", nil)
 	// Bridges without an address of their own change it when ports come, and neighbours lose their way.
-	s.Provider.ip(t,
+	s.Provider.IP(t,
 		"link add name "+fixedNet+" address 02:00:00:00:01:01 type bridge",
 		"link add name "+phoneNet+" address 02:00:00:00:02:01 type bridge",
 		"addr add "+fixedGateway+"/24 dev "+fixedNet,
@@ -59,12 +59,30 @@ func New(t testing.TB) *Stage {
 	return s
 }
 
+// Alone makes a host that is on no stage: it has loopback, with all ports, and a name server to ask.
+func Alone(t testing.TB, name, nameserver string) *Host {
+	t.Helper()
+	h := newHost(t, name, nil)
+	h.resolve(t, nameserver)
+	return h
+}
+
+// Pair makes two hosts with nothing but a cable, from eth0 to eth0.
+func Pair(t testing.TB, one, other string) (*Host, *Host) {
+	t.Helper()
+	a := newHost(t, one, nil)
+	b := newHost(t, other, a)
+	a.IP(t, "link add name eth0 type veth peer name eth0 netns "+strconv.Itoa(b.pid), "link set dev eth0 up")
+	b.IP(t, "link set dev eth0 up")
+	return a, b
+}
+
 // Fixed puts a host with an address of its own on the stage.
 func (s *Stage) Fixed(t testing.TB, name, address string) *Host {
 	t.Helper()
 	h := s.host(t, name, fixedNet)
 	h.Addr = address
-	h.ip(t, "addr add "+address+"/24 dev eth0", "route add default via "+fixedGateway)
+	h.IP(t, "addr add "+address+"/24 dev eth0", "route add default via "+fixedGateway)
 	h.resolve(t, s.Resolver)
 	return h
 }
@@ -76,10 +94,10 @@ func (s *Stage) host(t testing.TB, name, network string) *Host {
 	port := fmt.Sprintf("port%d", s.hosts)
 	h := newHost(t, name, s.Provider)
 	h.MAC = fmt.Sprintf("02:00:00:00:00:%02x", s.hosts)
-	s.Provider.ip(t,
+	s.Provider.IP(t,
 		"link add name "+port+" type veth peer name eth0 address "+h.MAC+" netns "+strconv.Itoa(h.pid),
 		"link set dev "+port+" master "+network+" up")
-	h.ip(t, "link set dev eth0 up")
+	h.IP(t, "link set dev eth0 up")
 	return h
 }
 
@@ -129,25 +147,25 @@ func newHost(t testing.TB, name string, within *Host) *Host {
 	}
 	h.pid = keeper.Process.Pid
 	h.enter = append(append(append([]string{}, withParent...), "nsenter", "--target", strconv.Itoa(h.pid), "--net", "--mount", "--wd"), user...)
-	h.ip(t, "link set dev lo up")
+	h.IP(t, "link set dev lo up")
 	return h
 }
 
-// inside gives the command line that runs a program on the host. It is one process in the end: signals reach the program.
-func (h *Host) inside(argv ...string) []string {
+// Inside gives the command line that runs a program on the host. It is one process in the end: signals reach the program.
+func (h *Host) Inside(argv ...string) []string {
 	return append(append([]string{}, h.enter...), argv...)
 }
 
 // Start runs a program on the host until the test ends.
 func (h *Host) Start(t testing.TB, argv ...string) *peertest.Process {
 	t.Helper()
-	return peertest.Start(t, filepath.Base(argv[0])+" on "+h.Name, h.Dir, h.inside(argv...)...)
+	return peertest.Start(t, filepath.Base(argv[0])+" on "+h.Name, h.Dir, h.Inside(argv...)...)
 }
 
 // Run runs a program on the host to its end.
 func (h *Host) Run(t testing.TB, argv ...string) peertest.Result {
 	t.Helper()
-	return peertest.Run(t, h.Dir, "", h.inside(argv...)...)
+	return peertest.Run(t, h.Dir, "", h.Inside(argv...)...)
 }
 
 // Must is Run of what has to succeed. It gives what was printed.
@@ -160,10 +178,10 @@ func (h *Host) Must(t testing.TB, argv ...string) string {
 	return r.Stdout
 }
 
-// ip runs commands of ip(8) in the host's namespace.
-func (h *Host) ip(t testing.TB, commands ...string) {
+// IP runs commands of ip(8) in the host's namespace.
+func (h *Host) IP(t testing.TB, commands ...string) {
 	t.Helper()
-	if r := peertest.Run(t, h.Dir, strings.Join(commands, "\n")+"\n", h.inside(peertest.Program(t, "ip"), "-batch", "-")...); r.Code != 0 {
+	if r := peertest.Run(t, h.Dir, strings.Join(commands, "\n")+"\n", h.Inside(peertest.Program(t, "ip"), "-batch", "-")...); r.Code != 0 {
 		t.Fatalf("%s: ip: exit code %d\n%s%s\n%s", h.Name, r.Code, r.Stdout, r.Stderr, strings.Join(commands, "\n"))
 	}
 }
