@@ -22,9 +22,9 @@ func TestClaim01RegistersAllocatedAddress(t *testing.T) {
 	s := newStory(t)
 	s.connect(t, s.a)
 	s.a.AnswerCalls(t, 5060)
-	allocated := s.Leases(t)[s.a.MAC]
-	if at := s.find(t, s.c, numberA); allocated == "" || at != allocated {
-		t.Errorf("the provider has allocated %q, the server has registered %s", allocated, at)
+	allocated := s.allocated(t, s.a)
+	if at := s.find(t, s.c, numberA); at != allocated {
+		t.Errorf("the provider has allocated %s, the server has registered %s", allocated, at)
 	}
 	if who := s.call(t, s.c, numberA); who != "a" {
 		t.Errorf("%q answers", who)
@@ -40,7 +40,7 @@ func TestClaim02StoresProvidersAddressWithNumber(t *testing.T) {
 		t.Fatalf("before anyone connects the provider has allocated %v, and the server has %v", s.Leases(t), before)
 	}
 	s.connect(t, s.a)
-	if got, want := s.table(t), []string{numberA + " " + s.Leases(t)[s.a.MAC]}; !slices.Equal(got, want) {
+	if got, want := s.table(t), []string{numberA + " " + s.allocated(t, s.a)}; !slices.Equal(got, want) {
 		t.Errorf("the server has %q, want %q", got, want)
 	}
 }
@@ -94,7 +94,7 @@ func TestClaim05CallerIsFixedOrFlexible(t *testing.T) {
 			t.Errorf("%s calls, and %q answers", caller.Name, who)
 		}
 	}
-	if from := phone.Calls(t, 2); !slices.Equal(from, []string{stage.CallerAddr, s.Leases(t)[s.b.MAC]}) {
+	if from := phone.Calls(t, 2); !slices.Equal(from, []string{stage.CallerAddr, s.allocated(t, s.b)}) {
 		t.Errorf("A was called from %v", from)
 	}
 }
@@ -127,8 +127,7 @@ func TestClaim07TableOfNumbersAndAddresses(t *testing.T) {
 	s.connect(t, s.b)
 	s.connect(t, s.a)
 	s.move(t, s.b)
-	leases := s.Leases(t)
-	if got, want := s.table(t), []string{numberA + " " + leases[s.a.MAC], numberB + " " + leases[s.b.MAC]}; !slices.Equal(got, want) {
+	if got, want := s.table(t), []string{numberA + " " + s.allocated(t, s.a), numberB + " " + s.allocated(t, s.b)}; !slices.Equal(got, want) {
 		t.Errorf("the server's table is %q, the provider's %q", got, want)
 	}
 }
@@ -141,7 +140,7 @@ func TestClaim08AllocateRegisterExtractConnect(t *testing.T) {
 	s.connect(t, s.a)
 	s.connect(t, s.b)
 	phone := s.a.AnswerCalls(t, 5060)
-	allocated := s.Leases(t)[s.a.MAC]
+	allocated := s.allocated(t, s.a)
 	if got := s.updates(t, allocated, 1); len(got) != 1 || !strings.Contains(got[0], "key="+numberA+".") {
 		t.Errorf("from %s came the updates %q, want one of the number", allocated, got)
 	}
@@ -169,7 +168,7 @@ func TestClaim09NewAddressAfterCall(t *testing.T) {
 	phone.Calls(t, 1) // it has ended
 	old, stranger := s.move(t, s.a)
 	stranger.AnswerCalls(t, 5060)
-	if now := s.Leases(t)[s.a.MAC]; now == old || s.find(t, s.c, numberA) != now {
+	if now := s.allocated(t, s.a); now == old || s.find(t, s.c, numberA) != now {
 		t.Errorf("the provider gave %s after %s, and %s leads to %s", now, old, numberA, s.find(t, s.c, numberA))
 	}
 	if who := s.call(t, s.c, numberA); who != "a" {
@@ -319,8 +318,8 @@ func TestClaim16ProviderAssignsAtConnection(t *testing.T) {
 	s.leads(t, s.c, numberA, nowhere)
 	s.connect(t, s.a)
 	at := netip.MustParseAddr(s.find(t, s.c, numberA))
-	if !stage.InPool(at) || s.Leases(t)[s.a.MAC] != at.String() {
-		t.Errorf("A is at %s; the provider's table has %v", at, s.Leases(t))
+	if provider := s.allocated(t, s.a); !stage.InPool(at) || provider != at.String() {
+		t.Errorf("A is at %s; the provider has allocated %s", at, provider)
 	}
 	if out := s.a.Must(t, peertest.Program(t, "ip"), "-4", "-brief", "address", "show", "dev", "eth0"); !strings.Contains(out, at.String()+"/") {
 		t.Errorf("A has %s, want %s", out, at)
@@ -334,7 +333,7 @@ func TestClaim17PhoneProviderAndServer(t *testing.T) {
 	s := newStory(t)
 	s.connect(t, s.a)
 	phone := s.a.Must(t, peertest.Program(t, "ip"), "-4", "-brief", "address", "show", "dev", "eth0")
-	provider, server := s.Leases(t)[s.a.MAC], s.table(t)
+	provider, server := s.allocated(t, s.a), s.table(t)
 	if !strings.Contains(phone, s.a.Addr+"/") || provider != s.a.Addr || !slices.Equal(server, []string{numberA + " " + s.a.Addr}) {
 		t.Errorf("the phone has %s, the provider says %s, the server %q", phone, provider, server)
 	}
@@ -407,7 +406,7 @@ func TestClaim20PhoneProvidesAddressAndNumber(t *testing.T) {
 	}
 	for _, p := range []*stage.Phone{s.a, s.b} {
 		s.connect(t, p)
-		got := s.updates(t, s.Leases(t)[p.MAC], 1)
+		got := s.updates(t, s.allocated(t, p), 1)
 		if len(got) != 1 || !strings.Contains(got[0], fmt.Sprintf(" key=%s.%s ", p.Number, stage.Zone)) {
 			t.Errorf("%s has %s from the provider; the server's log has updates from there: %q", p.Name, p.Addr, got)
 		}

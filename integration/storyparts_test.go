@@ -207,6 +207,19 @@ func (s *story) call(t *testing.T, h *stage.Host, number string) (answered strin
 	return answered
 }
 
+// allocated is the address that a phone has from the provider, as the provider's table and the phone both say.
+func (s *story) allocated(t *testing.T, p *stage.Phone) (address string) {
+	t.Helper()
+	peertest.Eventually(t, peertest.Patience, "the provider's table has what it gave to "+p.Name, func() error {
+		// The provider may write after it has given.
+		if table := s.Leases(t); table[p.MAC] != p.Addr || p.Addr == "" {
+			return fmt.Errorf("%s (%s) has %q; the table is %v", p.Name, p.MAC, p.Addr, table)
+		}
+		return nil
+	})
+	return p.Addr
+}
+
 // table is what the server has: lines of a number and an address, sorted, out of a transfer of the zone.
 func (s *story) table(t *testing.T) (lines []string) {
 	t.Helper()
