@@ -31,7 +31,7 @@ func (s *Stage) Phone(t testing.TB, name, number string) *Phone {
 
 // Key gives the key of a name, the one that the number server has in its configuration.
 func Key(name string) peertest.Key {
-	secret := base64.StdEncoding.EncodeToString([]byte("this is the secret of "+name))
+	secret := base64.StdEncoding.EncodeToString([]byte("this is the secret of " + name))
 	return peertest.Key{Name: name, Algorithm: "hmac-sha256", Secret: secret}
 }
 
