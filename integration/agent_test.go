@@ -4,13 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"dialtone/integration/peertest"
+	"dialtone/integration/stage"
 )
 
 const agentConfig = `listen: ["192.0.2.53:53"]
@@ -27,68 +27,23 @@ zones:
 
 const agentKey = "5551234.phones.example.:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n"
 
-// machine is a network namespace.
-type machine struct {
-	dir string
-	pid int // of the process that keeps it
-}
-
-func newMachine(t *testing.T) *machine {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("only root may make network namespaces: run the tests as root, or in a container")
-	}
-	keeper := exec.Command("setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sh", "-c", "echo; exec sleep infinity")
-	said, err := keeper.StdoutPipe()
-	if err == nil {
-		err = keeper.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = keeper.Process.Kill(); _ = keeper.Wait() })
-	if _, err := said.Read(make([]byte, 1)); err != nil {
-		t.Fatalf("unshare makes no network namespace (%v): the tests need CAP_SYS_ADMIN, as in a privileged container", err)
-	}
-	m := &machine{t.TempDir(), keeper.Process.Pid}
-	m.ip(t, "link set dev lo up")
-	return m
-}
-
-func (m *machine) inside(argv ...string) []string {
-	return append([]string{"nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", m.pid)}, argv...)
-}
+// machine is a host on which dialtone runs.
+type machine struct{ *stage.Host }
 
 func (m *machine) start(t *testing.T, argv ...string) *peertest.Process {
 	t.Helper()
-	return peertest.Start(t, argv[0], m.dir, m.inside(append([]string{peertest.Binary(t)}, argv...)...)...)
-}
-
-func (m *machine) run(t *testing.T, argv ...string) peertest.Result {
-	t.Helper()
-	return peertest.Run(t, m.dir, "", m.inside(argv...)...)
-}
-
-// ip runs commands of ip, which must succeed.
-func (m *machine) ip(t *testing.T, commands ...string) {
-	t.Helper()
-	for _, c := range commands {
-		if r := m.run(t, append([]string{peertest.Program(t, "ip")}, strings.Fields(c)...)...); r.Code != 0 {
-			t.Fatalf("ip %s: %s%s", c, r.Stdout, r.Stderr)
-		}
-	}
+	return m.Start(t, append([]string{peertest.Binary(t)}, argv...)...)
 }
 
 // phoneAndServer are two machines and a cable. The phone, at eth0, has no address.
 func phoneAndServer(t *testing.T) (phone, server *machine) {
 	t.Helper()
-	phone, server = newMachine(t), newMachine(t)
-	server.ip(t, fmt.Sprintf("link add name eth0 type veth peer name eth0 netns /proc/%d/ns/net", phone.pid),
-		"addr add 192.0.2.53/24 dev eth0", "link set dev eth0 up")
-	phone.ip(t, "link set dev eth0 up")
-	peertest.Write(t, server.dir, "dialtone.yaml", agentConfig)
-	peertest.Write(t, server.dir, "zone.db", phoneZone)
-	peertest.Write(t, phone.dir, "phone.key", agentKey)
+	one, other := stage.Pair(t, "phone", "server")
+	phone, server = &machine{one}, &machine{other}
+	server.IP(t, "addr add 192.0.2.53/24 dev eth0")
+	peertest.Write(t, server.Dir, "dialtone.yaml", agentConfig)
+	peertest.Write(t, server.Dir, "zone.db", phoneZone)
+	peertest.Write(t, phone.Dir, "phone.key", agentKey)
 	server.start(t, "serve", "--config", "dialtone.yaml")
 	peertest.Eventually(t, peertest.Patience, "the server answers", func() error { return server.finds(t, "") })
 	return phone, server
@@ -97,7 +52,7 @@ func phoneAndServer(t *testing.T) (phone, server *machine) {
 // finds wants the number to be at an address; none: it is not registered.
 func (m *machine) finds(t *testing.T, address string) error {
 	t.Helper()
-	r := m.run(t, peertest.Binary(t), "lookup", "5551234", "--server", "192.0.2.53")
+	r := m.Run(t, peertest.Binary(t), "lookup", "5551234", "--server", "192.0.2.53")
 	if want := "udp " + address + ":5070, for 2s\n"; address != "" && r.Stdout == want || address == "" && r.Code == 5 {
 		return nil
 	}
@@ -157,7 +112,7 @@ func TestAgentFollowsTheAddress(t *testing.T) {
 	p := agent("--lease", "2s")
 	at := tells(t, p, 0, func(e told) bool { return e.State == "no-address" })
 	for _, address := range []string{"192.0.2.10", "192.0.2.11"} {
-		phone.ip(t, "addr flush dev eth0 scope global", "addr add "+address+"/24 dev eth0")
+		phone.IP(t, "addr flush dev eth0 scope global", "addr add "+address+"/24 dev eth0")
 		at = tells(t, p, at, registeredAt(address, 2))
 		at = tells(t, p, at, func(e told) bool { return e.State == "refreshed" })
 		found(address)
@@ -192,17 +147,17 @@ func TestPhoneExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	phone, server := phoneAndServer(t)
-	log := filepath.Join(phone.dir, "log")
-	peertest.Write(t, phone.dir, "dialtone", fmt.Sprintf("#!/bin/sh\necho \"$*\" >>%s\nexec %s \"$@\"\n", log, peertest.Binary(t)))
-	if err := os.Chmod(filepath.Join(phone.dir, "dialtone"), 0o755); err != nil {
+	log := filepath.Join(phone.Dir, "log")
+	peertest.Write(t, phone.Dir, "dialtone", fmt.Sprintf("#!/bin/sh\necho \"$*\" >>%s\nexec %s \"$@\"\n", log, peertest.Binary(t)))
+	if err := os.Chmod(filepath.Join(phone.Dir, "dialtone"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	conf := peertest.Write(t, phone.dir, "conf", "NUMBER=5551234\nOPTIONS='--server 192.0.2.53 --key-file "+phone.dir+"/phone.key --sip-port 5070 --ttl 2'\nINTERFACE=eth0\n")
+	conf := peertest.Write(t, phone.Dir, "conf", "NUMBER=5551234\nOPTIONS='--server 192.0.2.53 --key-file "+phone.Dir+"/phone.key --sip-port 5070 --ttl 2'\nINTERFACE=eth0\n")
 	// hook runs one, and wants the number to be at an address then. Others have not run before.
 	hook := func(address string, want []string, script string, env ...string) {
 		t.Helper()
-		env = append(env, "PATH="+phone.dir+":"+os.Getenv("PATH"), "DIALTONE_PHONE="+conf)
-		r := phone.run(t, slices.Concat([]string{"env", "-i"}, env, []string{"sh", "-c", script})...)
+		env = append(env, "PATH="+phone.Dir+":"+os.Getenv("PATH"), "DIALTONE_PHONE="+conf)
+		r := phone.Run(t, slices.Concat([]string{"env", "-i"}, env, []string{"sh", "-c", script})...)
 		if r.Code != 0 {
 			t.Fatalf("%q %s: exit code %d\n%s%s", env, script, r.Code, r.Stdout, r.Stderr)
 		}
@@ -212,12 +167,12 @@ func TestPhoneExamples(t *testing.T) {
 			t.Errorf("%q %s ran %q, %v", env, script, got, err)
 		}
 	}
-	common := "register 5551234 --server 192.0.2.53 --key-file " + phone.dir + "/phone.key --sip-port 5070 --ttl 2 "
-	phone.ip(t, "addr add 192.0.2.10/24 dev eth0")
+	common := "register 5551234 --server 192.0.2.53 --key-file " + phone.Dir + "/phone.key --sip-port 5070 --ttl 2 "
+	phone.IP(t, "addr add 192.0.2.10/24 dev eth0")
 	dhclient := ". " + examples + "/dhclient-exit-hook; echo went on"
 	hook("", nil, dhclient, "reason=PREINIT", "interface=eth0")
 	hook("192.0.2.10", []string{common + "--address eth0 --lease 3600s"}, dhclient, "reason=BOUND", "interface=eth0", "new_dhcp_lease_time=3600")
-	phone.ip(t, "addr flush dev eth0 scope global", "addr add 192.0.2.11/24 dev eth0")
+	phone.IP(t, "addr flush dev eth0 scope global", "addr add 192.0.2.11/24 dev eth0")
 	hook("192.0.2.11", []string{common + "--address eth0 --lease 3600s", common + "--address eth0"}, dhclient, "reason=REBIND", "interface=eth0")
 
 	if err := os.Remove(log); err != nil {

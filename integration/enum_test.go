@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dialtone/integration/peertest"
+	"dialtone/integration/stage"
 
 	"github.com/miekg/dns"
 )
@@ -44,21 +45,21 @@ request_route {
 // an international number at Kamailio, which asks for its NAPTR record, rewrites the request, finds the phone as RFC 3263 says,
 // and passes the call on. Then the phone moves, and the operator narrows the rule.
 func TestENUMWithKamailio(t *testing.T) {
-	h := newLoopback(t, "127.0.0.1")
+	h := &loopback{Host: stage.Alone(t, "loopback", "127.0.0.1")}
 	bin := peertest.Binary(t)
-	h.run(t, 0, bin, "init", h.dir+"/d", "--zone", "phones.example", "--ns", "ns1=127.0.0.1", "--listen", "127.0.0.1:53")
-	h.start(t, bin, "serve", "--config", h.dir+"/d/dialtone.yaml")
+	h.run(t, 0, bin, "init", h.Dir+"/d", "--zone", "phones.example", "--ns", "ns1=127.0.0.1", "--listen", "127.0.0.1:53")
+	h.Start(t, bin, "serve", "--config", h.Dir+"/d/dialtone.yaml")
 	peertest.Eventually(t, time.Minute, "the server answers", func() error {
 		return h.try(peertest.Program(t, "dig"), "+short", "+time=1", "+tries=1", "phones.example", "SOA")
 	})
-	peertest.Write(t, h.dir, "kamailio.cfg", kamailioConfig)
-	kamailio := h.start(t, peertest.Program(t, "kamailio"), "-DD", "-E", "-w", h.dir, "-Y", h.dir, "-P", h.dir+"/kamailio.pid", "-f", h.dir+"/kamailio.cfg")
+	peertest.Write(t, h.Dir, "kamailio.cfg", kamailioConfig)
+	kamailio := h.Start(t, peertest.Program(t, "kamailio"), "-DD", "-E", "-w", h.Dir, "-Y", h.Dir, "-P", h.Dir+"/kamailio.pid", "-f", h.Dir+"/kamailio.cfg")
 	t.Cleanup(func() { kamailio.Stop(t) }) // it has children
 	h.listens(t, "127.0.0.2:5060")
 
 	// The phone is where it says, at another port than the usual one, and then elsewhere.
 	for _, address := range []string{"127.0.0.3", "127.0.0.4"} {
-		h.run(t, 0, bin, "register", "+44 20 7946 0148", "-k", h.dir+"/d/admin.key", "-a", address, "--sip-port", "5070")
+		h.run(t, 0, bin, "register", "+44 20 7946 0148", "-k", h.Dir+"/d/admin.key", "-a", address, "--sip-port", "5070")
 		h.answer(t, address+":5070")
 		if code, messages := h.call(t, "+442079460148"); code != 0 {
 			t.Errorf("the call to %s: exit code %d\n%s", address, code, messages)
@@ -80,8 +81,8 @@ func TestENUMWithKamailio(t *testing.T) {
 	rule := `update delete *.e164.phones.example. NAPTR
 update add *.e164.phones.example. 60 NAPTR 100 10 "u" "E2U+sip" "!^\\+?(442079460148)$!sip:\\1@\\1.phones.example!" .
 `
-	peertest.Write(t, h.dir, "narrow", "server 127.0.0.1\nzone phones.example\n"+rule+"send\n")
-	h.run(t, 0, peertest.Program(t, "nsupdate"), "-k", h.dir+"/d/admin.key", h.dir+"/narrow")
+	peertest.Write(t, h.Dir, "narrow", "server 127.0.0.1\nzone phones.example\n"+rule+"send\n")
+	h.run(t, 0, peertest.Program(t, "nsupdate"), "-k", h.Dir+"/d/admin.key", h.Dir+"/narrow")
 	h.wantReply(t, "+442079460149", "404 Not In ENUM")
 	if code, messages := h.call(t, "+442079460148"); code != 0 {
 		t.Errorf("the call after the change: exit code %d\n%s", code, messages)
@@ -128,55 +129,15 @@ func TestLookupByENUM(t *testing.T) {
 	}
 }
 
-// loopback is a network that has nothing but a loopback interface, with all ports free and a resolv.conf of its own.
+// loopback is a host that has nothing but a loopback interface, with all ports free and a resolv.conf of its own.
 type loopback struct {
-	dir  string
-	pid  int      // of the process that keeps it
-	user []string // options of nsenter for who is not root
+	*stage.Host
 	made int
-}
-
-func newLoopback(t *testing.T, nameserver string) *loopback {
-	t.Helper()
-	h := &loopback{dir: t.TempDir()}
-	argv := []string{peertest.Program(t, "unshare"), "--net", "--mount"}
-	if os.Geteuid() != 0 {
-		argv = append(argv, "--map-root-user")
-		h.user = []string{"--user", "--preserve-credentials"}
-	}
-	conf := peertest.Write(t, h.dir, "resolv.conf", "nameserver "+nameserver+"\n")
-	keeper := exec.Command(argv[0], append(argv[1:], "sh", "-c", `"$0" link set lo up && mount --bind "$1" /etc/resolv.conf && echo && exec sleep infinity`,
-		peertest.Program(t, "ip"), conf)...)
-	keeper.Stderr = os.Stderr
-	said, err := keeper.StdoutPipe()
-	if err == nil {
-		err = keeper.Start()
-	}
-	if err != nil {
-		t.Fatalf("a network of its own: %v", err)
-	}
-	t.Cleanup(func() { _ = keeper.Process.Kill(); _ = keeper.Wait() })
-	if _, err := said.Read(make([]byte, 1)); err != nil {
-		t.Fatalf("unshare makes no network (%v): the test wants root, or a kernel that lets others have namespaces", err)
-	}
-	h.pid = keeper.Process.Pid
-	return h
-}
-
-// inside gives the command line that runs a program there.
-func (h *loopback) inside(argv []string) []string {
-	enter := append([]string{"nsenter", "--target", fmt.Sprint(h.pid), "--net", "--mount"}, h.user...)
-	return append(append(enter, "--"), argv...)
-}
-
-func (h *loopback) start(t *testing.T, argv ...string) *peertest.Process {
-	t.Helper()
-	return peertest.Start(t, filepath.Base(argv[0]), h.dir, h.inside(argv)...)
 }
 
 func (h *loopback) run(t *testing.T, code int, argv ...string) (output string) {
 	t.Helper()
-	r := peertest.Run(t, h.dir, "", h.inside(argv)...)
+	r := h.Run(t, argv...)
 	if r.Code != code {
 		t.Fatalf("%s: exit code %d, want %d\n%s%s", strings.Join(argv, " "), r.Code, code, r.Stdout, r.Stderr)
 	}
@@ -185,7 +146,7 @@ func (h *loopback) run(t *testing.T, code int, argv ...string) (output string) {
 
 // try is run for what may fail now.
 func (h *loopback) try(argv ...string) error {
-	inside := h.inside(argv)
+	inside := h.Inside(argv...)
 	out, err := exec.Command(inside[0], inside[1:]...).CombinedOutput()
 	if err != nil || len(out) == 0 {
 		return fmt.Errorf("%s: %v\n%s", strings.Join(argv, " "), err, out)
@@ -203,7 +164,7 @@ func (h *loopback) listens(t *testing.T, addr string) {
 
 func (h *loopback) read(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(h.dir, name))
+	text, err := os.ReadFile(filepath.Join(h.Dir, name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,8 +175,8 @@ func (h *loopback) read(t *testing.T, name string) string {
 func (h *loopback) answer(t *testing.T, at string) {
 	t.Helper()
 	host, port, _ := strings.Cut(at, ":")
-	h.start(t, peertest.Program(t, "sipp"), "-sn", "uas", "-i", host, "-p", port, "-nostdin", "-watchdog_interval", "0",
-		"-trace_msg", "-message_file", filepath.Join(h.dir, host+".messages"))
+	h.Start(t, peertest.Program(t, "sipp"), "-sn", "uas", "-i", host, "-p", port, "-nostdin", "-watchdog_interval", "0",
+		"-trace_msg", "-message_file", filepath.Join(h.Dir, host+".messages"))
 	h.listens(t, at)
 }
 
@@ -224,8 +185,8 @@ func (h *loopback) call(t *testing.T, number string) (code int, messages string)
 	t.Helper()
 	h.made++
 	file := fmt.Sprintf("call%d.messages", h.made)
-	r := peertest.Run(t, h.dir, "", h.inside([]string{peertest.Program(t, "sipp"), "-sn", "uac", "-i", "127.0.0.5", "-p", fmt.Sprint(5080 + h.made),
-		"-s", number, "-m", "1", "-nostdin", "-watchdog_interval", "0", "-timeout", "30", "-trace_msg", "-message_file", filepath.Join(h.dir, file), "127.0.0.2:5060"})...)
+	r := h.Run(t, peertest.Program(t, "sipp"), "-sn", "uac", "-i", "127.0.0.5", "-p", fmt.Sprint(5080+h.made),
+		"-s", number, "-m", "1", "-nostdin", "-watchdog_interval", "0", "-timeout", "30", "-trace_msg", "-message_file", filepath.Join(h.Dir, file), "127.0.0.2:5060")
 	return r.Code, h.read(t, file)
 }
 

@@ -63,6 +63,25 @@ func (p *Process) wait() {
 // Log gives what the program has printed so far.
 func (p *Process) Log() string { return p.log.String() }
 
+// Says waits until the program has printed something, and fails at once when it ends before.
+func (p *Process) Says(t testing.TB, text string) {
+	t.Helper()
+	p.Ready(t, func() error {
+		if !strings.Contains(p.Log(), text) {
+			return fmt.Errorf("it has not said %q", text)
+		}
+		return nil
+	})
+}
+
+// Signal sends the program a signal.
+func (p *Process) Signal(t testing.TB, s os.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Fatalf("%s: %v", p.Name, err)
+	}
+}
+
 // Stop asks the program to end and waits for it. It returns the exit code.
 func (p *Process) Stop(t testing.TB) int {
 	t.Helper()
@@ -89,8 +108,8 @@ func (p *Process) Wait(t testing.TB) int {
 	}
 }
 
-// ready polls until probe succeeds, and fails at once when the program ends before.
-func (p *Process) ready(t testing.TB, probe func() error) {
+// Ready polls until probe succeeds, and fails at once when the program ends before.
+func (p *Process) Ready(t testing.TB, probe func() error) {
 	t.Helper()
 	var last error
 	err := poll(Patience, p.done, func() error { last = probe(); return last })

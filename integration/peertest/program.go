@@ -31,11 +31,21 @@ func debianPackage(program string) string {
 		return "systemd"
 	case "drill":
 		return "ldnsutils"
+	case "dnsmasq":
+		return "dnsmasq-base"
+	case "dhclient":
+		return "isc-dhcp-client"
+	case "dhcpd":
+		return "isc-dhcp-server"
 	case "sipp":
 		return "sip-tester"
+	case "node":
+		return "nodejs"
 	case "ip", "ss":
 		return "iproute2"
-	case "unshare", "nsenter":
+	case "getent":
+		return "libc-bin"
+	case "nsenter", "setpriv", "unshare":
 		return "util-linux"
 	default:
 		return program
@@ -57,9 +67,9 @@ func Program(t testing.TB, name string) string {
 	return ""
 }
 
-// daemon is Program for name servers. Where AppArmor confines the installed file to its own directories, a copy
+// Daemon is Program for servers. Where AppArmor confines the installed file to its own directories, a copy
 // at another path is free to read the test's.
-func daemon(t testing.TB, name, dir string) string {
+func Daemon(t testing.TB, name, dir string) string {
 	t.Helper()
 	path := Program(t, name)
 	state, err := os.ReadFile("/sys/module/apparmor/parameters/enabled")

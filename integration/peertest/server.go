@@ -26,7 +26,7 @@ type Server struct {
 func (s *Server) launch(t testing.TB) {
 	t.Helper()
 	s.Process = Start(t, filepath.Base(s.argv[0]), s.Dir, s.argv...)
-	s.ready(t, s.answers)
+	s.Ready(t, s.answers)
 }
 
 // answers asks for the SOA of the server's zone over UDP and TCP.
@@ -89,7 +89,7 @@ func NewDialtone(t testing.TB, config string, files map[string]string) *Server {
 func BIND(t testing.TB, zone, config string, files map[string]string, port ...int) *Server {
 	t.Helper()
 	s := newPeer(t, zone, "named.conf", config, files, port)
-	s.argv = []string{daemon(t, "named", s.Dir), "-g", "-n", "1", "-c", s.Dir + "/named.conf"}
+	s.argv = []string{Daemon(t, "named", s.Dir), "-g", "-n", "1", "-c", s.Dir + "/named.conf"}
 	s.launch(t)
 	return s
 }
@@ -98,7 +98,7 @@ func BIND(t testing.TB, zone, config string, files map[string]string, port ...in
 func Knot(t testing.TB, zone, config string, files map[string]string, port ...int) *Server {
 	t.Helper()
 	s := newPeer(t, zone, "knot.conf", config, files, port)
-	s.argv = []string{daemon(t, "knotd", s.Dir), "-c", s.Dir + "/knot.conf"}
+	s.argv = []string{Daemon(t, "knotd", s.Dir), "-c", s.Dir + "/knot.conf"}
 	s.launch(t)
 	return s
 }
@@ -107,7 +107,7 @@ func Knot(t testing.TB, zone, config string, files map[string]string, port ...in
 func NSD(t testing.TB, zone, config string, files map[string]string, port ...int) *Server {
 	t.Helper()
 	s := newPeer(t, zone, "nsd.conf", config, files, port)
-	s.argv = []string{daemon(t, "nsd", s.Dir), "-d", "-c", s.Dir + "/nsd.conf"}
+	s.argv = []string{Daemon(t, "nsd", s.Dir), "-d", "-c", s.Dir + "/nsd.conf"}
 	s.launch(t)
 	return s
 }
