@@ -346,15 +346,15 @@ func TestSIPpCallsDialtone(t *testing.T) {
 func TestTwoMachinesCall(t *testing.T) {
 	phone, caller := phoneAndServer(t)
 	_, pcm := sound(1600)
-	phone.ip(t, "addr add 192.0.2.7/24 dev eth0")
+	phone.IP(t, "addr add 192.0.2.7/24 dev eth0")
 	p := phone.start(t, "phone", "5551234", "--server", "192.0.2.53", "--key-file", "phone.key", "--address", "eth0", "--ttl", "2", "--sip-port", "5070",
-		"--answer", "--record", "heard.wav", "--play", wav(t, phone.dir, "reply.wav", pcm), "--json")
-	hello := wav(t, caller.dir, "hello.wav", pcm)
+		"--answer", "--record", "heard.wav", "--play", wav(t, phone.Dir, "reply.wav", pcm), "--json")
+	hello := wav(t, caller.Dir, "hello.wav", pcm)
 	address := "192.0.2.7"
 	for i, name := range []string{".wav", "-2.wav"} {
 		peertest.Eventually(t, peertest.Patience, "the phone is at "+address, func() error { return caller.finds(t, address) })
 		c := caller.start(t, "call", "555-1234", "--server", "192.0.2.53", "--audio", hello, "--record", "reply.wav", "--for", "1h")
-		there, here := filepath.Join(phone.dir, "heard"+name), filepath.Join(caller.dir, "reply"+name)
+		there, here := filepath.Join(phone.Dir, "heard"+name), filepath.Join(caller.Dir, "reply"+name)
 		peertest.Eventually(t, peertest.Patience, "both have heard all", func() error {
 			for _, file := range []string{there, here} {
 				if info, err := os.Stat(file); err != nil || info.Size() < int64(44+len(pcm)) {
@@ -379,7 +379,7 @@ func TestTwoMachinesCall(t *testing.T) {
 		}
 		if i == 0 {
 			address = "192.0.2.8"
-			phone.ip(t, "addr del 192.0.2.7/24 dev eth0", "addr add 192.0.2.8/24 dev eth0")
+			phone.IP(t, "addr del 192.0.2.7/24 dev eth0", "addr add 192.0.2.8/24 dev eth0")
 		}
 	}
 	if code := p.Stop(t); code != 0 {
