@@ -96,6 +96,7 @@ func (a *Answerer) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	a.agent.server.OnInvite(func(req *sip.Request, tx sip.ServerTransaction) { a.invite(ctx, req, tx) })
+	a.agent.server.OnOptions(a.options)
 	a.agent.server.OnAck(a.ack)
 	a.agent.server.OnBye(a.bye)
 	var reading sync.WaitGroup
@@ -173,6 +174,16 @@ func (a *Answerer) mine(uri *sip.Uri) bool {
 	n, err := phone.ParseNumber(uri.User)
 	first, _, _ := strings.Cut(uri.Host, ".")
 	return err == nil && n == a.Number || first == string(a.Number)
+}
+
+// options answers as an INVITE would be (RFC 3261, section 11.2), but for lines
+// that are taken: whoever has the number's old address must not seem to be it.
+func (a *Answerer) options(req *sip.Request, tx sip.ServerTransaction) {
+	if within := req.To() != nil && req.To().Params.Has("tag"); !within && !a.mine(&req.Recipient) {
+		respond(req, tx, 404, "Not Found")
+		return
+	}
+	respond(req, tx, 200, "OK")
 }
 
 // invite runs as long as the call does.

@@ -403,4 +403,20 @@ func TestWrongCalls(t *testing.T) {
 	}
 }
 
+// TestProbeOfAnotherNumber: who has a number's old address is not that number.
+func TestProbeOfAnotherNumber(t *testing.T) {
+	addr := answers(t, &Answerer{Number: "5551234"})
+	p := newPeer(t, nil)
+	for user, code := range map[string]int{"5551234": 200, "5559999": 404} {
+		req := p.request(sip.OPTIONS, addr, "")
+		req.Recipient.User, req.Recipient.Host = user, user+".phones.example"
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		res, err := p.client.Do(ctx, req)
+		cancel()
+		if err != nil || res.StatusCode != code {
+			t.Errorf("%s: %v, %v, want %d", user, res, err, code)
+		}
+	}
+}
+
 const anOffer = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
