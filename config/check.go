@@ -145,8 +145,9 @@ func (c *checker) keys(keys []rawKey) {
 	}
 }
 
-// maxLate is the fudge that clients use: what is older fails anyway.
-const maxLate = 5 * time.Minute
+// maxLate is for how long the server remembers what it has answered: it cannot
+// tell what is older from a copy.
+const maxLate = 10 * time.Second
 
 func (c *checker) signedLate(path, text string) *time.Duration {
 	switch text {

@@ -26,7 +26,9 @@ type answered struct {
 		young, old map[uint64]uint64 // by digest of the signature: see pack; by hash of a key: when it was taken
 		texts      map[uint64]*answer.EDE
 		oldTexts   map[uint64]*answer.EDE
-		turned     time.Time
+		since      time.Time                   // of young
+		oldSince   time.Time                   // of old
+		waiting    map[uint64][]*pendingUpdate // copies that came over TCP before the answer was known
 		repeated   uint64
 	}
 }
@@ -48,7 +50,7 @@ type outcome struct {
 
 func (a *answered) init(now time.Time, limit int) {
 	a.limit, a.seed = limit, maphash.MakeSeed()
-	a.mu.turned = now
+	a.mu.since, a.mu.oldSince = now, now
 }
 
 // Packed: the RCODE in the lower 4 bits, 1 bit for an update that is not
@@ -100,11 +102,7 @@ func (a *answered) begin(digest uint64, now time.Time) (o outcome, known, pendin
 	if v&packedPending != 0 {
 		return o, true, true
 	}
-	o = unpackOutcome(v)
-	if o.ede = a.mu.texts[digest]; o.ede == nil {
-		o.ede = a.mu.oldTexts[digest]
-	}
-	return o, true, false
+	return a.outcomeLocked(digest, v), true, false
 }
 
 // end notes the answer.
@@ -118,6 +116,50 @@ func (a *answered) end(digest uint64, o outcome, now time.Time) {
 		}
 		a.mu.texts[digest] = o.ede
 	}
+}
+
+// await has a copy of an update that is being done wait for the answer; false
+// when that is known by now.
+func (a *answered) await(u *pendingUpdate) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if v, ok := a.getLocked(u.digest); !ok || v&packedPending == 0 {
+		return false
+	}
+	if a.mu.waiting == nil {
+		a.mu.waiting = map[uint64][]*pendingUpdate{}
+	}
+	a.mu.waiting[u.digest] = append(a.mu.waiting[u.digest], u)
+	return true
+}
+
+// waited gives the copies that wait.
+func (a *answered) waited(digest uint64) []*pendingUpdate {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list := a.mu.waiting[digest]
+	delete(a.mu.waiting, digest)
+	return list
+}
+
+// lookUp gives the answer to an update that was here before.
+func (a *answered) lookUp(digest uint64) (o outcome, known bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	v, ok := a.getLocked(digest)
+	if !ok || v&packedPending != 0 {
+		return o, false
+	}
+	a.mu.repeated++
+	return a.outcomeLocked(digest, v), true
+}
+
+func (a *answered) outcomeLocked(digest, v uint64) outcome {
+	o := unpackOutcome(v)
+	if o.ede = a.mu.texts[digest]; o.ede == nil {
+		o.ede = a.mu.oldTexts[digest]
+	}
+	return o
 }
 
 // forget has an update done again when it comes again.
@@ -135,12 +177,13 @@ func (a *answered) took(key rr.Name, now time.Time) {
 	a.putLocked(a.hash(key), uint64(now.UnixMilli()), now)
 }
 
-// isRecent tells whether one was a moment ago.
-func (a *answered) isRecent(key rr.Name, now time.Time) bool {
+// isRecent tells whether one was a moment ago, and whether an update that was
+// signed at a time would be remembered here if it had come before.
+func (a *answered) isRecent(key rr.Name, signed uint32, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	at, ok := a.getLocked(a.hash(key))
-	return ok && now.UnixMilli()-int64(at) < recently.Milliseconds()
+	return ok && now.UnixMilli()-int64(at) < recently.Milliseconds() && int64(signed) >= a.mu.oldSince.Unix()
 }
 
 func (a *answered) hash(key rr.Name) uint64 { return maphash.String(a.seed, string(key.Lower())) }
@@ -164,7 +207,8 @@ func (a *answered) putLocked(k, v uint64, now time.Time) {
 }
 
 func (a *answered) turnLocked(now time.Time) {
-	a.mu.old, a.mu.young, a.mu.turned = a.mu.young, nil, now
+	a.mu.old, a.mu.young = a.mu.young, nil
+	a.mu.oldSince, a.mu.since = a.mu.since, now
 	a.mu.oldTexts, a.mu.texts = a.mu.texts, nil
 }
 
@@ -172,7 +216,7 @@ func (a *answered) turnLocked(now time.Time) {
 func (a *answered) tick(now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if now.Sub(a.mu.turned).Abs() >= answeredFor {
+	if now.Sub(a.mu.since).Abs() >= answeredFor {
 		a.turnLocked(now)
 	}
 }

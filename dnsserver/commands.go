@@ -10,6 +10,7 @@ import (
 	"dialtone/dnsserver/control"
 	"dialtone/dnsserver/keys"
 	"dialtone/update/tsig"
+	"dialtone/zone"
 	"dialtone/zone/rr"
 	"dialtone/zone/store"
 )
@@ -30,11 +31,29 @@ func (c *commands) init(s *Server) {
 	c.server = control.NewServer(s.log)
 	c.log = control.NewAudit(s.opts.DataDir, s.opts.Now)
 	c.book = keys.New(keys.Options{
-		Configured: s.opts.Keys, Changed: func(name rr.Name) { s.keys.Forget(name) }, Audit: s.audit,
+		Configured: s.opts.Keys, Changed: s.keyChanged, Audit: s.audit,
 		Now: s.opts.Now, DataDir: s.opts.DataDir,
 	})
 	c.book.Register(c.server)
 	c.registerNumbers()
+}
+
+// keyChanged makes the server forget keys of one zone, and returns when what they have signed before is done.
+func (s *Server) keyChanged(names ...rr.Name) {
+	for _, name := range names {
+		s.keys.Forget(name)
+	}
+	if len(names) == 0 {
+		return
+	}
+	z := s.zoneOf(names[0].Parent())
+	if z == nil {
+		return
+	}
+	op := &releaseOp{done: make(chan zone.Committed, 1)}
+	if z.z.Submit(op) == nil {
+		<-op.done
+	}
 }
 
 // audit notes a command that has changed something, and returns when that is on disk: before the command

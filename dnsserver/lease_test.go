@@ -12,6 +12,7 @@ import (
 	"github.com/miekg/dns"
 
 	"dialtone/update"
+	"dialtone/update/acl"
 	"dialtone/update/tsig"
 	"dialtone/zone/rr"
 )
@@ -185,7 +186,13 @@ func moved(address string) *dns.Msg {
 
 // TestUpdateSentAgain gets its first answer, and is not done again.
 func TestUpdateSentAgain(t *testing.T) {
-	s, _ := start(t, testOptions(t))
+	o := testOptions(t)
+	list, err := acl.Compile(rr.MustName(apex), []acl.Rule{{AnyKey: true, Actions: acl.Update, SelfNumber: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Zones[0].ACL = list
+	s, _ := start(t, o)
 	to := s.Addrs()[0]
 	now := time.Now()
 	send := func(raw []byte) *dns.Msg {

@@ -35,7 +35,8 @@ type NumberInfo struct {
 	Zone    string   `json:"zone"`
 	Number  string   `json:"number"`
 	Name    string   `json:"name"`
-	Records []string `json:"records"` // as lines of a master file, those below it too
+	Records []string `json:"records"`        // as lines of a master file, those below it too
+	More    int      `json:"more,omitempty"` // records that are not told
 
 	Addresses []netip.Addr `json:"addresses"`
 	Key       *keys.Info   `json:"key,omitempty"`         // shared secret, which is not told
@@ -60,6 +61,7 @@ type NumberReleased struct {
 	Zone    string     `json:"zone"`
 	Number  string     `json:"number"`
 	Records []string   `json:"records"`
+	More    int        `json:"more,omitempty"` // records that are not told
 	Serial  uint32     `json:"serial"`
 	Revoked bool       `json:"revoked"`       // the shared secret
 	Key     *keys.Info `json:"key,omitempty"` // what it has now, without the secret
@@ -155,8 +157,8 @@ func (c *commands) showNumber(ctx context.Context, who control.Peer, q NumberQue
 	if r.Key != "" {
 		i.UpdatedBy = r.Key.String()
 	}
+	i.Records, i.More = texts(list)
 	for _, x := range list {
-		i.Records = append(i.Records, x.String())
 		if !x.Owner.EqualFold(own) {
 			continue
 		}
@@ -220,6 +222,13 @@ func (c *commands) releaseNumber(ctx context.Context, who control.Peer, q Number
 	if len(list) == 0 && r.SaysNothing() && !revokes {
 		return out, control.Mistakef("number %s has nothing in %s: no records, no lease and no key", q.Number, out.Zone)
 	}
+	// The key first: what it has signed before stands in the queue before the release.
+	if revokes {
+		if _, err := c.book.Revoke(ctx, who, keys.Revoke{Zone: out.Zone, Number: q.Number}); err != nil {
+			return out, err
+		}
+		out.Revoked = true
+	}
 	op := &releaseOp{number: q.Number, done: make(chan zone.Committed, 1)}
 	if err := z.z.Submit(op); err != nil {
 		return out, err
@@ -230,24 +239,25 @@ func (c *commands) releaseNumber(ctx context.Context, who control.Peer, q Number
 		return out, done.Err
 	}
 	out.Serial = done.Serial
-	for _, x := range list {
-		out.Records = append(out.Records, x.String())
-	}
-	entry := control.Entry{
-		Action: "number release", Who: who, Zone: out.Zone, Number: q.Number, Key: cmpName(r.Key),
-		Detail: strings.Join(append([]string{fmt.Sprintf("%d records", len(list))}, out.Records...), "; "),
-	}
+	out.Records, out.More = texts(list)
+	detail := fmt.Sprintf("%d records: %s", len(list), strings.Join(out.Records, "; "))
+	entry := control.Entry{Action: "number release", Who: who, Zone: out.Zone, Number: q.Number, Key: cmpName(r.Key), Detail: detail}
 	if err := c.s.audit(entry); err != nil {
 		return out, fmt.Errorf("the number is released, but %w", err)
 	}
-	if revokes {
-		if _, err := c.book.Revoke(ctx, who, keys.Revoke{Zone: out.Zone, Number: q.Number}); err != nil {
-			return out, fmt.Errorf("the number is released, but its key is not revoked: %w", err)
-		}
-		out.Revoked = true
-	}
 	out.Key = c.keyOf(ctx, who, out.Zone, q.Number)
 	return out, nil
+}
+
+// maxTexts is how many records are told, and noted, of a number.
+const maxTexts = 100
+
+func texts(list []rr.RR) (lines []string, more int) {
+	lines = []string{}
+	for _, x := range list[:min(len(list), maxTexts)] {
+		lines = append(lines, strings.Join(strings.Fields(x.String()), " "))
+	}
+	return lines, len(list) - len(lines)
 }
 
 func cmpName(n rr.Name) string {
@@ -259,13 +269,25 @@ func cmpName(n rr.Name) string {
 
 // releaseOp withdraws a number with its KEY.
 type releaseOp struct {
-	number string
+	number string // "": it only waits for its turn
 	done   chan zone.Committed
 }
 
 // Evaluate is called by the zone's writer.
 func (o *releaseOp) Evaluate(d *zone.Draft) error {
+	if o.number == "" {
+		return nil
+	}
 	d.Withdraw(o.number, true)
+	// A clock that was ahead must not keep the next key out.
+	if r := d.Registration(o.number); int64(r.Signed) > d.Now()/1000 {
+		r, err := d.Stored(o.number)
+		if err != nil {
+			return err
+		}
+		r.Signed = uint32(d.Now() / 1000)
+		d.Hold(r)
+	}
 	return nil
 }
 

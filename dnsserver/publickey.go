@@ -30,19 +30,31 @@ import (
 // publicKeys bounds what signatures cost that may be junk: a verification takes
 // as long as ten of TSIG.
 type publicKeys struct {
-	all *rate.Limiter // verifications
-	mu  struct {
+	all      *rate.Limiter // verifications
+	unproven *rate.Limiter // of them, those for addresses that may be forged
+	each     int           // verifications of one source in sourcesPeriod
+	mu       struct {
 		sync.Mutex
-		failed  map[netip.Prefix]int // verifications for nothing, of the source
-		claims  map[netip.Prefix]int // verified claims, of the source
-		forgets time.Time
+		verified map[sender]int
+		failed   map[sender]int
+		claims   map[sender]int
+		forgets  time.Time
 	}
 	claimsLimit int
+}
+
+// sender is what is counted as one sender. Those whose address may be forged
+// are others than those at the same address who have shown that it is theirs.
+type sender struct {
+	netip.Prefix
+	proven bool
 }
 
 const (
 	// sourcesPeriod is for how long sources are counted.
 	sourcesPeriod = time.Minute
+	// sourceShare is the part of all verifications that one source may have.
+	sourceShare = 20
 	// failuresAllowed is how many wrong signatures of one source are verified in
 	// that time.
 	failuresAllowed = 20
@@ -52,70 +64,103 @@ const (
 
 func (p *publicKeys) init(now time.Time, perSecond, claims int) {
 	p.all = rate.NewLimiter(rate.Limit(perSecond), perSecond)
+	p.unproven = rate.NewLimiter(rate.Limit(max(1, perSecond/2)), max(1, perSecond/2))
+	p.each = max(1, perSecond*int(sourcesPeriod/time.Second)/sourceShare)
 	p.claimsLimit = claims
 	p.mu.forgets = now.Add(sourcesPeriod)
 	p.clearLocked()
 }
 
 func (p *publicKeys) clearLocked() {
-	p.mu.failed, p.mu.claims = map[netip.Prefix]int{}, map[netip.Prefix]int{}
+	p.mu.verified, p.mu.failed, p.mu.claims = map[sender]int{}, map[sender]int{}, map[sender]int{}
+}
+
+func (p *publicKeys) renewLocked(now time.Time) {
+	if now.After(p.mu.forgets) {
+		p.clearLocked()
+		p.mu.forgets = now.Add(sourcesPeriod)
+	}
 }
 
 // sourceOf is what is counted as one: an address, or what one customer has of
-// IPv6.
-func sourceOf(a netip.Addr) netip.Prefix {
-	a = a.Unmap().WithZone("")
-	bits := 64
+// IPv6, which is 64 bits at least, and 48 bits at most.
+func sourceOf(who acl.Principal, bits6 int) sender {
+	a := who.Address.Unmap().WithZone("")
+	bits := bits6
 	if a.Is4() {
 		bits = 32
 	}
 	p, _ := a.Prefix(bits)
-	return p
+	return sender{p, who.Proven}
+}
+
+// inMap is where a source is counted: when there are too many, together with
+// all others of its kind.
+func inMap(of map[sender]int, source sender) sender {
+	if _, known := of[source]; !known && len(of) >= maxSources {
+		source.Prefix = netip.Prefix{}
+	}
+	return source
 }
 
 // count adds to the count of a source and gives what it was.
-func count(of map[netip.Prefix]int, source netip.Prefix) int {
-	if _, known := of[source]; !known && len(of) >= maxSources {
-		source = netip.Prefix{}
-	}
+func count(of map[sender]int, source sender) int {
+	source = inMap(of, source)
 	n := of[source]
 	of[source] = n + 1
 	return n
 }
 
-// mayVerify takes one verification out of the quota.
-func (p *publicKeys) mayVerify(from netip.Addr, now time.Time) error {
-	p.mu.Lock()
-	if now.After(p.mu.forgets) {
-		p.clearLocked()
-		p.mu.forgets = now.Add(sourcesPeriod)
+// mayVerify takes one verification out of the quota. What it refuses may be
+// tried again: it says nothing of the signature.
+func (p *publicKeys) mayVerify(who acl.Principal, now time.Time) error {
+	later := func(text string) error {
+		return &update.Error{Rcode: dns.RcodeServerFailure, EDE: answer.EDEOther, Text: text}
 	}
-	failed := p.mu.failed[sourceOf(from)]
+	source := sourceOf(who, 64)
+	p.mu.Lock()
+	p.renewLocked(now)
+	failed := p.mu.failed[inMap(p.mu.failed, source)]
+	verified := 0
+	if failed < failuresAllowed {
+		verified = count(p.mu.verified, source)
+	}
 	p.mu.Unlock()
 	switch {
 	case failed >= failuresAllowed:
-		return update.Refused(fmt.Sprintf("%d wrong signatures came from there in a minute: no more is verified until it is over", failed))
-	case !p.all.AllowN(now, 1):
-		return &update.Error{Rcode: dns.RcodeServerFailure, EDE: answer.EDEOther, Text: "too many signatures are to be verified: try again"}
+		return later(fmt.Sprintf("%d wrong signatures came from there within a minute: no more is verified until it is over", failed))
+	case verified >= p.each:
+		return later("too many signatures came from there within a minute: try again later")
+	case !who.Proven && !p.unproven.AllowN(now, 1), !p.all.AllowN(now, 1):
+		return later("too many signatures are to be verified: try again, over TCP")
 	}
 	return nil
 }
 
-func (p *publicKeys) noteFailure(from netip.Addr) {
+func (p *publicKeys) noteFailure(who acl.Principal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	count(p.mu.failed, sourceOf(from))
+	count(p.mu.failed, sourceOf(who, 64))
 }
 
 // mayClaim takes one claim out of what the source has.
-func (p *publicKeys) mayClaim(who acl.Principal) error {
+func (p *publicKeys) mayClaim(who acl.Principal, now time.Time) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.renewLocked(now)
+	if count(p.mu.claims, sourceOf(who, 48)) >= p.claimsLimit {
+		return update.Refused(fmt.Sprintf("%d numbers were claimed from there in a minute: try again later", p.claimsLimit))
+	}
+	return nil
+}
+
+// mayBring refuses a claim before its signature is verified.
+func (s *Server) mayBring(who acl.Principal) error {
 	if !who.Proven {
 		return update.Refused("a number is claimed from an address that is no forgery: send it over TCP, or with a server cookie")
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if count(p.mu.claims, sourceOf(who.Address)) >= p.claimsLimit {
-		return update.Refused(fmt.Sprintf("%d numbers were claimed from there in a minute: try again later", p.claimsLimit))
+	if s.commands.book.HasSecret(who.Key) {
+		return takenByOther(who.Key)
 	}
 	return nil
 }
@@ -135,12 +180,17 @@ func (s *Server) identify(t *task, z *servedZone, m *update.Message, rec *sig0.R
 	rdatas := keysAt(t.w, z.z, who.Key)
 	if len(rdatas) == 0 || z.z.KeyEnded(number, t.now) {
 		rdatas, who.Claims = keysIn(m, who.Key), true
+		if len(rdatas) > 0 {
+			if err := s.mayBring(who); err != nil {
+				return who, nil, err
+			}
+		}
 	} else if brought := keysIn(m, who.Key); len(brought) > 0 && !sameKeys(rdatas, brought) {
 		return who, nil, takenByOther(who.Key) // RFC 9665, section 3.3.3, before the signature
 	}
 	keys, err := rec.Select(rdatas, t.now)
 	for _, k := range keys {
-		if err = s.publicKeys.mayVerify(who.Address, t.now); err != nil {
+		if err = s.publicKeys.mayVerify(who, t.now); err != nil {
 			break
 		}
 		s.Counters.KeysVerified.Add(1)
@@ -153,7 +203,7 @@ func (s *Server) identify(t *task, z *servedZone, m *update.Message, rec *sig0.R
 	if errors.As(err, &fault) {
 		s.Counters.SIG0Failed.Add(1)
 		if errors.Is(err, sig0.ErrBadSig) {
-			s.publicKeys.noteFailure(who.Address)
+			s.publicKeys.noteFailure(who)
 		}
 		err = &update.Error{Rcode: fault.Rcode, EDE: answer.EDEProhibited, Text: err.Error()}
 	}
@@ -205,12 +255,16 @@ func sameKeys(have, brought []string) bool {
 	return true
 }
 
+// digestOf stands for all that a SIG(0) covers.
+func digestOf(rec *sig0.Record) uint64 {
+	f := rec.Fingerprint()
+	return binary.BigEndian.Uint64(f[:])
+}
+
 // signatureOf is what keeps an update that is signed by SIG(0) from being done
 // again. The middle of its time bracket is the client's clock, as that of a
 // TSIG is.
-func signatureOf(sign *sig0.Context, key rr.Name) (digest uint64, g update.Signature) {
-	f := sign.Fingerprint()
-	digest = binary.BigEndian.Uint64(f[:])
+func signatureOf(sign *sig0.Context, key rr.Name, digest uint64) update.Signature {
 	middle := sign.Inception().Unix() + int64(sign.Expiration().Sub(sign.Inception())/time.Second)/2
-	return digest, update.Signature{Key: key, Time: uint32(min(max(middle, 0), 1<<32-1)), Digest: digest}
+	return update.Signature{Key: key, Time: uint32(min(max(middle, 0), 1<<32-1)), Digest: digest}
 }

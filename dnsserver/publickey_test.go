@@ -204,18 +204,24 @@ func TestWrongSignaturesAreNotVerifiedForEver(t *testing.T) {
 	s, _ := start(t, o)
 	k := keyServer{s, t}
 	for i := range failuresAllowed + 5 {
-		raw := mine.sign(t, mine.claim("192.0.2.66"), clock.now())
+		raw := mine.sign(t, mine.claim("192.0.2.66"), clock.now().Add(time.Duration(i)*time.Second))
 		raw[len(raw)-1] ^= byte(i + 1)
-		k.send("udp", raw, dns.RcodeRefused, "")
+		rcode := dns.RcodeRefused
+		if i >= failuresAllowed {
+			rcode = dns.RcodeServerFailure // it may be tried again
+		}
+		k.send("udp", raw, rcode, "")
 	}
 	if n := s.Counters.KeysVerified.Load(); n != failuresAllowed {
 		t.Errorf("%d were verified", n)
 	}
+	// Who shows that the address is his does not pay for others.
+	k.send("tcp", mine.sign(t, mine.claim("192.0.2.1"), clock.now()), dns.RcodeSuccess, "")
 	clock.ahead.Store(int64(61 * time.Second))
 	k.send("udp", mine.sign(t, mine.claim("192.0.2.1"), clock.now()), dns.RcodeSuccess, "")
 
 	o = keyOptions(t, &clock, mine)
-	o.Limits.KeyVerifications = 2
+	o.Limits.KeyVerifications = 4 // half of it for addresses that may be forged
 	frozen := clock.now()
 	o.Now = func() time.Time { return frozen }
 	s, _ = start(t, o)
@@ -229,16 +235,26 @@ func TestWrongSignaturesAreNotVerifiedForEver(t *testing.T) {
 	}
 }
 
-func TestSourcesAreBounded(t *testing.T) {
-	of := map[netip.Prefix]int{}
+func TestSendersAreBounded(t *testing.T) {
+	from := func(text string, proven bool) acl.Principal {
+		return acl.Principal{Address: netip.MustParseAddr(text), Proven: proven}
+	}
+	of := map[sender]int{}
 	for i := range 2 * maxSources {
-		count(of, sourceOf(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})))
+		count(of, sourceOf(acl.Principal{Address: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})}, 64))
 	}
 	if len(of) > maxSources+1 {
 		t.Errorf("%d are counted", len(of))
 	}
-	a, b := sourceOf(netip.MustParseAddr("2001:db8::1")), sourceOf(netip.MustParseAddr("2001:db8::2"))
-	if a != b || a == sourceOf(netip.MustParseAddr("2001:db8:0:1::1")) {
+	// Those for whom there is no room are counted together.
+	if n := of[inMap(of, sourceOf(from("192.0.2.1", false), 64))]; n != maxSources {
+		t.Errorf("%d of others", n)
+	}
+	if _, known := of[inMap(of, sourceOf(from("192.0.2.1", true), 64))]; known {
+		t.Error("a proven address is counted with forged ones")
+	}
+	a, b := sourceOf(from("2001:db8::1", true), 64), sourceOf(from("2001:db8::2", true), 64)
+	if a != b || a == sourceOf(from("2001:db8:0:1::1", true), 64) || a == sourceOf(from("2001:db8::1", false), 64) {
 		t.Errorf("%v and %v", a, b)
 	}
 }

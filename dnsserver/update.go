@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -29,7 +30,18 @@ func (s *Server) update(t *task) []byte {
 	case err == nil:
 		return nil
 	case errors.Is(err, errPending):
-		s.Counters.Dropped.Add(1)
+		if u.from.conn != nil {
+			// Over TCP every request gets an answer (RFC 7766, section 6.2.1).
+			u.from.conn.inFlight.Add(1)
+			if s.answered.await(u) {
+				return nil
+			}
+			u.from.conn.landed()
+			err = errRepeated
+			u.first, _ = s.answered.lookUp(u.digest)
+			break
+		}
+		s.Counters.Dropped.Add(1) // the answer to the first is on its way
 		return nil
 	}
 	u.result = zone.Committed{Err: err}
@@ -55,11 +67,14 @@ func (s *Server) submit(t *task, u *pendingUpdate) error {
 		return &update.Error{Rcode: dns.RcodeNotAuth, EDE: answer.EDENotAuthoritative, Text: "no such zone here"}
 	}
 	who, err := s.principal(t, u)
+	if errors.Is(err, errRepeated) {
+		return err
+	}
 	if err == nil {
 		err = update.Authorize(m, who, u.zone.o.ACL)
 	}
-	if err == nil && who.Claims {
-		err = s.publicKeys.mayClaim(who)
+	if err == nil && m.TookSource && m.Signature != nil {
+		err = s.sources.check(m.Signature, t.from.addr.Addr().Unmap(), t.now)
 	}
 	if err == nil {
 		err = s.begin(u, t.now)
@@ -67,8 +82,8 @@ func (s *Server) submit(t *task, u *pendingUpdate) error {
 	if errors.Is(err, errPending) || errors.Is(err, errRepeated) {
 		return err
 	}
-	if err == nil && m.TookSource && m.Signature != nil {
-		err = s.sources.check(m.Signature, t.from.addr.Addr().Unmap(), t.now)
+	if err == nil && who.Claims {
+		err = s.publicKeys.mayClaim(who, t.now)
 	}
 	if err != nil {
 		s.Counters.UpdateDenied.Add(1)
@@ -92,15 +107,26 @@ func (s *Server) principal(t *task, u *pendingUpdate) (acl.Principal, error) {
 		return acl.Principal{}, &update.Error{Rcode: dns.RcodeFormatError, EDE: answer.EDEOther, Text: err.Error()}
 	}
 	if rec != nil {
+		u.digest = digestOf(rec)
+		if u.first, err = s.knownAnswer(u.digest); err != nil {
+			return acl.Principal{}, err
+		}
 		who, sign, err := s.identify(t, u.zone, &u.m, rec)
-		if u.key = who.Key; err == nil {
-			u.digest, u.signature = signatureOf(sign, who.Key)
+		if err == nil {
+			u.key, u.signature = who.Key, signatureOf(sign, who.Key, u.digest)
 			u.m.Signature = &u.signature
+		} else {
+			u.claimed = who.Key
 		}
 		return who, err
 	}
 	if t.sign != nil {
 		key := t.sign.Key()
+		if signed := t.sign.TimeSigned(); t.now.Sub(signed).Abs() > maxSkew {
+			// The newest time is kept: nobody may put it so far ahead that nothing can follow.
+			return acl.Principal{}, &update.Error{Rcode: dns.RcodeNotAuth, Old: true, EDE: answer.EDEOther,
+				Text: fmt.Sprintf("the update was signed %s from now: at most %s are taken, whatever its fudge", t.now.Sub(signed).Abs().Truncate(time.Second), maxSkew)}
+		}
 		// A MAC that is truncated further begins as it did (RFC 8945, section 5.2.2.1: with 10 octets at least).
 		u.digest = binary.BigEndian.Uint64(t.sign.MAC())
 		u.signature = update.Signature{
@@ -112,7 +138,22 @@ func (s *Server) principal(t *task, u *pendingUpdate) (acl.Principal, error) {
 }
 
 // IsRecent makes a Server an update.Memory.
-func (s *Server) IsRecent(key rr.Name) bool { return s.answered.isRecent(key, s.opts.Now()) }
+func (s *Server) IsRecent(key rr.Name, signed uint32) bool {
+	return s.answered.isRecent(key, signed, s.opts.Now())
+}
+
+// maxSkew is how far from now an update may be signed. Clients have a fudge of 5
+// minutes (RFC 8945, section 10).
+const maxSkew = 10 * time.Minute
+
+// knownAnswer gives errRepeated for an update that was answered before. It comes before its signature is verified,
+// which costs more: nothing is done for whoever sends it, and the answer is no secret.
+func (s *Server) knownAnswer(digest uint64) (outcome, error) {
+	if o, known := s.answered.lookUp(digest); known {
+		return o, errRepeated
+	}
+	return outcome{}, nil
+}
 
 // begin looks whether a signed update was here before.
 func (s *Server) begin(u *pendingUpdate, now time.Time) error {
@@ -163,7 +204,7 @@ func (u *pendingUpdate) askedLease(option []byte) *update.Lease {
 // grantedLease is the option of the reply, in the form of the request's; nil
 // when it had none.
 func (u *pendingUpdate) grantedLease() []byte {
-	if u.m.Lease == nil {
+	if u.m.Lease == nil || u.m.NotLeased {
 		return nil
 	}
 	b := binary.BigEndian.AppendUint32(nil, u.m.Lease.Seconds)
@@ -187,6 +228,7 @@ type pendingUpdate struct {
 	notes  []update.Note
 
 	key       rr.Name // of a SIG(0)
+	claimed   rr.Name // of a SIG(0) that failed
 	digest    uint64  // of the signature
 	signature update.Signature
 	began     bool    // it is in Server.answered
@@ -203,7 +245,7 @@ type pendingUpdate struct {
 func (u *pendingUpdate) Evaluate(d *zone.Draft) error {
 	notes, err := update.Evaluate(d, &u.m, u.zone.limits)
 	u.notes = notes
-	if g := u.m.Signature; g != nil && err == nil {
+	if g := u.m.Signature; g != nil && err == nil && !u.m.Repeated {
 		u.s.answered.took(g.Key, u.s.opts.Now())
 	}
 	return err
@@ -276,6 +318,10 @@ func (s *Server) finishUpdate(w *worker, u *pendingUpdate) []byte {
 			s.answered.forget(u.digest) // it may be sent again and succeed
 		} else {
 			s.answered.end(u.digest, o, now)
+		}
+		for _, copied := range s.answered.waited(u.digest) {
+			copied.first, copied.result = o, zone.Committed{Err: errRepeated}
+			copied.from.conn.finished(copied)
 		}
 	}
 	if old && u.sign != nil {
@@ -360,7 +406,7 @@ func (s *Server) countUpdate(u *pendingUpdate, rcode uint16) {
 }
 
 func (s *Server) logUpdate(u *pendingUpdate, rcode uint16, ede *answer.EDE) {
-	level, text, more := slog.LevelInfo, "update refused", make([]slog.Attr, 0, 3)
+	level, text, more := slog.LevelInfo, "update refused", make([]slog.Attr, 0, 4)
 	switch {
 	case errors.Is(u.result.Err, zone.ErrClosed):
 		text = "update refused while stopping" // there may be hundreds
@@ -376,6 +422,9 @@ func (s *Server) logUpdate(u *pendingUpdate, rcode uint16, ede *answer.EDE) {
 	}
 	if ede != nil && rcode != dns.RcodeServerFailure {
 		more = append(more, slog.String("why", ede.Text))
+	}
+	if u.claimed != "" {
+		more = append(more, slog.String("claimed_key", u.claimed.String()))
 	}
 	if !u.parsed {
 		s.event(level, text, "update", &u.from, u.signer(), "", 0, rcode, more...)

@@ -50,38 +50,132 @@ func (l LeaseLimits) Grant(lease, key uint32) Lease {
 }
 
 // applyLease gives the numbers that the update adds records to their lease, or
-// takes away those that it speaks of.
-func (m *Message) applyLease(s State, v *view) {
-	l := m.Lease
-	if l == nil {
-		if m.byDefault == 0 {
-			return
-		}
-		l = &Lease{m.byDefault, m.byDefaultKey}
-	}
-	apex := s.Apex()
-	for _, number := range m.numbers(apex, l.Seconds == 0) {
-		if m.Lease == nil && !rr.IsNumber(number) {
+// takes away those that it speaks of. A lease is of all that a number has, so it
+// is for who may delete all of it; others' updates leave leases alone.
+func (m *Message) applyLease(s State, v *view, o LeaseLimits) error {
+	for _, number := range m.numbers(v.apex, m.Lease != nil && m.Lease.Seconds == 0) {
+		owner := nameOf(number, v.apex)
+		own := m.isOwn(owner)
+		r := s.Registration(number)
+		l := m.Lease
+		switch {
+		case l != nil:
+		case slices.Contains(m.byDefault, number):
+			l = &Lease{o.Default, o.KeyMax}
+		case own && (m.who.Claims || r.KeyLease != 0):
+			l = &Lease{o.Max, o.KeyMax} // nobody has a number for good because he was the first
+		default:
 			continue
 		}
-		r := s.Registration(number)
-		if l.Seconds == 0 {
-			s.Withdraw(number, l.Key == 0 && r.KeyLease != 0)
-			r = s.Registration(number)
-		} else {
-			r.Lease = s.Now() + 1000*int64(l.Seconds)
+		if number == "*" || !m.list.OwnsName(m.who, owner) { // a wildcard stands for names that have no lease
+			m.NotLeased = m.NotLeased || m.Lease != nil
+			continue
 		}
-		if l.Key > 0 && (r.KeyLease != 0 || v.newKEY(number)) {
+		if l.Seconds == 0 {
+			s.Withdraw(number, own && l.Key == 0 && (r.KeyLease != 0 || v.newKEY(owner)))
+			r = s.Registration(number)
+		} else if end := s.Now() + 1000*int64(l.Seconds); m.Lease != nil || end > r.Lease {
+			r.Lease = end
+		}
+		// One that was there without a lease was provisioned: it is not the phone's to end.
+		if l.Key > 0 && (own && (r.KeyLease != 0 || m.who.Claims) || m.Lease != nil && v.newKEY(owner)) {
 			r.KeyLease = max(s.Now()+1000*int64(l.Key), r.Lease)
 		}
-		m.note(s, &r)
-		s.Hold(r)
+		if err := m.hold(s, r); err != nil {
+			return err
+		}
+	}
+	return m.settleKEY(s, v)
+}
+
+// chooseDefault finds the terminal numbers that get the zone's default lease:
+// those that have nothing yet, those that have a lease, and that of the key that
+// signed. What else is there without a lease is not for one update to end.
+func (m *Message) chooseDefault(s State, o LeaseLimits) {
+	m.byDefault = m.byDefault[:0]
+	if m.Lease != nil || o.Default == 0 {
+		return
+	}
+	apex := s.Apex()
+	for _, number := range m.numbers(apex, false) {
+		if rr.IsNumber(number) && (s.Registration(number).Lease != 0 || m.who.Key.EqualFold(nameOf(number, apex)) || s.IsEmpty(number)) {
+			m.byDefault = append(m.byDefault, number)
+		}
 	}
 }
 
-// note says who has updated a number.
-func (m *Message) note(s State, r *rr.Registration) {
+// limitsOf gives the limits for one record.
+func (m *Message) limitsOf(u *Record, apex rr.Name, o Limits) Limits {
+	if len(m.byDefault) > 0 && slices.Contains(m.byDefault, u.Owner.Lower().TopLabel(apex)) {
+		o.capTTL(o.Lease.Default)
+	}
+	return o
+}
+
+// leaseLeft is what is left of the leases that a message got that comes again.
+func (m *Message) leaseLeft(s State) {
+	if m.Lease == nil || m.Lease.Seconds == 0 {
+		return
+	}
+	left := *m.Lease
+	for _, number := range m.numbers(s.Apex(), false) {
+		r := s.Registration(number)
+		left.Seconds = min(left.Seconds, secondsTo(r.Lease, s.Now()))
+		if r.KeyLease != 0 {
+			left.Key = min(left.Key, secondsTo(r.KeyLease, s.Now()))
+		}
+	}
+	m.Lease = &left
+}
+
+func secondsTo(end, now int64) uint32 { return uint32(max(end-now, 0) / 1000) }
+
+// settleKEY ends the key leases of KEY records that the update has taken away,
+// or that somebody else than their phone has changed: these are provisioned.
+func (m *Message) settleKEY(s State, v *view) error {
+	for _, n := range v.nodes {
+		key := n.any(dns.TypeKEY)
+		if key == nil || !key.differs() {
+			continue
+		}
+		number := n.owner.Lower().TopLabel(v.apex)
+		owner := nameOf(number, v.apex)
+		if number == "" || !n.owner.EqualFold(owner) {
+			continue
+		}
+		r := s.Registration(number)
+		if r.KeyLease != 0 && (len(key.Data) == 0 || !m.isOwn(owner) && len(key.was.Data) > 0) {
+			r.KeyLease = 0
+			if err := m.hold(s, r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func nameOf(number string, apex rr.Name) rr.Name {
+	return rr.Name(string(byte(len(number))) + number + string(apex))
+}
+
+// isOwn tells whether the update is signed by the public key of a number.
+func (m *Message) isOwn(owner rr.Name) bool {
+	return m.who.PublicKey != "" && m.who.Key.EqualFold(owner)
+}
+
+// hold replaces what is held of a number and says who did. What memory does not
+// have of it, and this update does not replace, is read from the store.
+func (m *Message) hold(s State, r rr.Registration) error {
+	if r.Signed != 0 && r.Digest == 0 {
+		stored, err := s.Stored(r.Number)
+		if err != nil {
+			return err
+		}
+		r.Digest, r.Public = stored.Digest, stored.Public
+	}
 	r.Updated, r.Key, r.From = s.Now(), m.who.Key, m.who.Address
+	s.Hold(r)
+	return nil
 }
 
 // numbers gives the labels next to the apex of what is added, or of all that is
@@ -120,14 +214,12 @@ func (m *Message) numbers(apex rr.Name, all bool) (list []string) {
 }
 
 // newKEY tells whether the update has put a KEY record where there was none, at
-// a number's own name. One that was there without a lease was provisioned: it is
-// not the phone's to end.
-func (v *view) newKEY(number string) bool {
-	for _, n := range v.nodes {
-		if len(n.owner) == 1+len(number)+len(v.apex) && n.owner.Lower().TopLabel(v.apex) == number {
-			key := n.find(dns.TypeKEY)
-			return key != nil && len(key.was.Data) == 0
-		}
+// a number's own name.
+func (v *view) newKEY(owner rr.Name) bool {
+	n := v.known(owner)
+	if n == nil {
+		return false
 	}
-	return false
+	key := n.find(dns.TypeKEY)
+	return key != nil && len(key.was.Data) == 0
 }

@@ -26,8 +26,10 @@ type Signature struct {
 
 // Memory is what is remembered for some seconds.
 type Memory interface {
-	// IsRecent tells whether an update of a key was taken a moment ago.
-	IsRecent(key rr.Name) bool
+	// IsRecent tells whether an update of a key was taken a moment ago, and whether
+	// one that was signed at this time, in seconds since 1970, would be known if it
+	// had been here before.
+	IsRecent(key rr.Name, signed uint32) bool
 }
 
 // checkReplay refuses an update that was signed before another that its key has
@@ -52,7 +54,7 @@ func (m *Message) checkReplay(s State) (again bool, err error) {
 	if g.Time > newest {
 		return false, nil
 	}
-	if g.Memory != nil && g.Memory.IsRecent(g.Key) {
+	if g.Memory != nil && g.Memory.IsRecent(g.Key, g.Time) {
 		slack := g.Slack
 		if own { // a phone must not be led back to where it was
 			slack = 0
@@ -64,9 +66,11 @@ func (m *Message) checkReplay(s State) (again bool, err error) {
 	if g.Time == newest {
 		digest := s.Signer(g.Key).Digest
 		if own {
-			if digest, err = s.Digest(number); err != nil {
+			stored, err := s.Stored(number)
+			if err != nil {
 				return false, err
 			}
+			digest = stored.Digest
 		}
 		if digest == g.Digest {
 			return true, nil
@@ -77,23 +81,22 @@ func (m *Message) checkReplay(s State) (again bool, err error) {
 }
 
 // noteSignature keeps the time for checkReplay.
-func (m *Message) noteSignature(s State) {
+func (m *Message) noteSignature(s State) error {
 	g := m.Signature
 	if g == nil {
-		return
+		return nil
 	}
 	number, own, ok := g.Key.Lower().NumberOf(s.Apex())
 	if own && ok {
 		r := s.Registration(number)
 		if g.Time >= r.Signed {
-			r.Signed, r.Digest = g.Time, g.Digest
+			r.Signed, r.Digest, r.Public = g.Time, g.Digest, m.who.PublicKey != ""
 		}
-		m.note(s, &r)
-		s.Hold(r)
-		return
+		return m.hold(s, r)
 	}
 	if x := s.Signer(g.Key); g.Time >= x.Signed {
 		x.Signed, x.Digest = g.Time, g.Digest
 		s.SetSigner(x)
 	}
+	return nil
 }

@@ -18,6 +18,8 @@ type memory struct {
 	sets map[string][]rr.RRset // by lower-case owner, ascending types
 	log  []string              // one line for each Set
 
+	withdrew bool
+
 	now     int64
 	numbers map[string]rr.Registration
 	signers map[rr.Name]rr.Signer
@@ -87,11 +89,33 @@ func (m *memory) Hold(r rr.Registration) {
 	}
 }
 
-func (m *memory) Digest(number string) (uint64, error) { return m.numbers[number].Digest, nil }
+func (m *memory) Stored(number string) (rr.Registration, error) { return m.Registration(number), nil }
+
+func (m *memory) IsEmpty(number string) bool {
+	for owner := range m.sets {
+		if rr.Name(owner).TopLabel(m.apex) == number {
+			return false
+		}
+	}
+	return true
+}
+
+// forgetEmpty is what a zone does after each op.
+func (m *memory) forgetEmpty() {
+	for number, r := range m.numbers {
+		if m.IsEmpty(number) {
+			r.Lease, r.KeyLease = 0, 0
+		}
+		if _, ok := m.RRset(nameOf(number, m.apex), dns.TypeKEY); !ok {
+			r.KeyLease = 0
+		}
+		m.Hold(r)
+	}
+}
 
 func (m *memory) Withdraw(number string, keyToo bool) {
 	log := m.log // it is not Evaluate that sets
-	defer func() { m.log = log }()
+	defer func() { m.log, m.withdrew = log, true }()
 	for owner, sets := range m.sets {
 		if rr.Name(owner).TopLabel(m.apex) != number {
 			continue

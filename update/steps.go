@@ -146,7 +146,7 @@ func apply(v *view, m *Message, o Limits) {
 		n := v.node(u.Owner)
 		switch u.Class {
 		case m.Class:
-			if why := addRecord(n, u, o); why != "" {
+			if why := addRecord(n, u, m.limitsOf(u, v.apex, o)); why != "" {
 				v.note(u, why)
 			}
 		case dns.ClassANY:

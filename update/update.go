@@ -30,9 +30,16 @@ type Message struct {
 	// Signature is that of the request; nil for none.
 	Signature *Signature
 
-	who                     acl.Principal // set by Authorize
-	keepKEY                 bool          // deleting all of a number does not delete its KEY
-	byDefault, byDefaultKey uint32        // of Limits
+	// Repeated tells that Evaluate found it done already, and NotLeased that it
+	// gave a number no lease, since the rule is not for all that the number has.
+	Repeated, NotLeased bool
+
+	who     acl.Principal // set by Authorize
+	list    acl.List
+	keepKEY bool // deleting all of a number does not delete its KEY
+	ofPhone bool // the rule is for the key's own number
+
+	byDefault []string // numbers that get the zone's default lease
 }
 
 // Record is a record of the prerequisite or update section.
@@ -60,8 +67,11 @@ type State interface {
 	// the apex in lower case; Hold replaces it.
 	Registration(number string) rr.Registration
 	Hold(r rr.Registration)
-	// Digest is that of the newest update that the number's key signed.
-	Digest(number string) (uint64, error)
+	// Stored gives all that is held, of which Registration may leave out Digest,
+	// Public and who updated.
+	Stored(number string) (rr.Registration, error)
+	// IsEmpty tells whether a number has no records, at its name and below it.
+	IsEmpty(number string) bool
 	// Withdraw takes a number's records and those below it away, and its lease;
 	// its KEY and key lease only with keyToo.
 	Withdraw(number string, keyToo bool)
@@ -93,7 +103,8 @@ func Authorize(m *Message, who acl.Principal, l acl.List) error {
 	if !d.Allowed {
 		return prohibited(d.Text)
 	}
-	m.who, m.maxRecords, m.keepKEY = who, d.MaxRecords, d.SelfNumber
+	m.who, m.list, m.maxRecords = who, l, d.MaxRecords
+	m.keepKEY, m.ofPhone = d.SelfNumber || d.Numbers, d.SelfNumber
 	if d.SelfNumber {
 		if err := m.checkKEY(); err != nil {
 			return err
@@ -115,16 +126,17 @@ func Evaluate(s State, m *Message, o Limits) ([]Note, error) {
 	if err := checkZone(s, m); err != nil {
 		return nil, err
 	}
-	if again, err := m.checkReplay(s); again || err != nil {
+	var err error
+	m.NotLeased = false
+	if m.Repeated, err = m.checkReplay(s); m.Repeated || err != nil {
+		m.leaseLeft(s)
 		return nil, err
 	}
 	if l := m.Lease; l != nil && l.Seconds > 0 {
 		o.capTTL(l.Seconds)
-	} else if l == nil && o.Lease.Default > 0 {
-		m.byDefault, m.byDefaultKey = o.Lease.Default, o.Lease.KeyMax
 	}
 	v := newView(s)
-	if err := m.checkOwner(v); err != nil {
+	if err := m.checkOwner(s, v); err != nil {
 		return nil, err
 	}
 	if err := checkPrerequisites(v, m); err != nil {
@@ -133,13 +145,15 @@ func Evaluate(s State, m *Message, o Limits) ([]Note, error) {
 	if err := prescan(v, m); err != nil {
 		return nil, err
 	}
+	m.chooseDefault(s, o.Lease)
 	apply(v, m, o)
 	if err := v.commit(o, m.maxRecords); err != nil {
 		return v.notes, err
 	}
-	m.applyLease(s, v)
-	m.noteSignature(s)
-	return v.notes, nil
+	if err := m.applyLease(s, v, o.Lease); err != nil {
+		return nil, err
+	}
+	return v.notes, m.noteSignature(s)
 }
 
 // capTTL keeps resolvers from keeping a record for longer than its lease.
@@ -151,18 +165,32 @@ func (o *Limits) capTTL(seconds uint32) {
 
 // checkOwner sees that a number still belongs to the public key that signed the
 // update (RFC 9665, section 3.3.3), or to nobody and is claimed.
-func (m *Message) checkOwner(v *view) error {
+func (m *Message) checkOwner(s State, v *view) error {
 	if m.who.PublicKey == "" {
 		return nil
 	}
 	key := v.node(m.who.Key).find(dns.TypeKEY)
 	switch {
 	case key == nil && m.who.Claims:
-		return nil
+		return m.checkClaim(s)
 	case key == nil:
 		return prohibited(m.who.String() + " has no KEY record any more")
 	case key.find(m.who.PublicKey) < 0:
 		return &Error{Rcode: dns.RcodeYXDomain, EDE: dns.ExtendedErrorCodeOther, Text: "number " + m.who.Key.String() + " belongs to another key"}
+	}
+	return nil
+}
+
+// checkClaim sees that a number is free: what has records, a lease or a secret
+// that was used is somebody's, also without a KEY record.
+func (m *Message) checkClaim(s State) error {
+	number, _, _ := m.who.Key.NumberOf(s.Apex())
+	r, err := s.Stored(number)
+	if err != nil {
+		return err
+	}
+	if r.Lease != 0 || r.Signed != 0 && !r.Public || !s.IsEmpty(number) {
+		return &Error{Rcode: dns.RcodeYXDomain, EDE: dns.ExtendedErrorCodeOther, Text: "number " + m.who.Key.String() + " is registered by other means than a public key"}
 	}
 	return nil
 }

@@ -145,13 +145,22 @@ func (n *node) find(t uint16) *set {
 	return nil
 }
 
-// ensure gives the RRset of type t, even if it has no records. It is valid
-// until the next call.
-func (n *node) ensure(t uint16) *set {
+// any gives the RRset of type t, even if it has no records; nil when nobody has
+// looked at it.
+func (n *node) any(t uint16) *set {
 	for i := range n.sets {
 		if n.sets[i].Type == t {
 			return &n.sets[i]
 		}
+	}
+	return nil
+}
+
+// ensure gives the RRset of type t, even if it has no records. It is valid
+// until the next call.
+func (n *node) ensure(t uint16) *set {
+	if s := n.any(t); s != nil {
+		return s
 	}
 	empty := rr.RRset{Type: t}
 	n.sets = append(n.sets, set{RRset: empty, was: empty})

@@ -77,6 +77,9 @@ func (d *Draft) Set(owner rr.Name, set rr.RRset) {
 			return
 		}
 	}
+	if d.held.used && len(set.Data) > 0 && n.key != "" {
+		d.number(rr.Name(n.key).TopLabel("")).added = true
+	}
 	i, found := slices.BinarySearchFunc(n.now, set.Type, func(s rr.RRset, t uint16) int { return int(s.Type) - int(t) })
 	if found && n.now[i].Equal(set) {
 		return
@@ -100,9 +103,6 @@ func (d *Draft) Set(owner rr.Name, set rr.RRset) {
 	for _, x := range set.Data {
 		d.octets += len(owner) + 12 + len(x)
 	}
-	if d.held.used && len(set.Data) > 0 && n.key != "" {
-		d.number(rr.Name(n.key).TopLabel("")).added = true
-	}
 }
 
 func checkSOA(set rr.RRset) error {
@@ -124,14 +124,13 @@ func findSet(sets []rr.RRset, t uint16) (rr.RRset, bool) {
 
 func (d *Draft) node(owner rr.Name) *draftNode {
 	key := owner[:len(owner)-len(d.z.apex)].Lower()
+	if d.held.used && key != "" {
+		// A number whose lease has ended has no records. This comes first: an op that
+		// failed has looked at it, and nothing has come of that.
+		d.number(key.TopLabel(""))
+	}
 	if n := d.nodes[string(key)]; n != nil {
 		return n
-	}
-	if d.held.used && key != "" {
-		d.number(key.TopLabel("")) // a number whose lease has ended has no records
-		if n := d.nodes[string(key)]; n != nil {
-			return n
-		}
 	}
 	n := &draftNode{key: string(key), owner: d.spelled(owner)}
 	d.octets += len(owner)
@@ -162,6 +161,9 @@ func (d *Draft) spelled(owner rr.Name) rr.Name {
 // counts is the net difference, so a record that was deleted and added again
 // is no change.
 func (d *Draft) keep() bool {
+	if d.held.used {
+		d.forgetEmpty()
+	}
 	changed := false
 	for _, u := range d.undo {
 		u.node.seen = false
@@ -171,10 +173,7 @@ func (d *Draft) keep() bool {
 			changed = true
 		}
 	}
-	if d.held.used {
-		d.forgetEmpty()
-		d.held.keep()
-	}
+	d.held.keep()
 	d.undo = d.undo[:0]
 	return changed
 }

@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -42,18 +43,32 @@ type held struct {
 	any atomic.Bool // there is something in leases
 	// ended are the numbers whose leases have ended, until the records are gone;
 	// nil for none, which is nearly always.
-	ended atomic.Pointer[table.Numbers]
+	ended atomic.Pointer[hidden]
 
 	mu struct {
 		sync.Mutex
 		leases  table.Leases
 		signers map[rr.Name]rr.Signer
-		queue   []string // numbers whose records are to go
-		going   bool     // an op is under way
+		queue   []string       // numbers whose lease or key lease is to be ended
+		pending *table.Numbers // those that are or were in queue since it was empty; nil for none
+		going   bool           // an op is under way
 	}
 
 	endedCount atomic.Uint64
 }
+
+// hidden are numbers that look-ups do not see. It is immutable.
+type hidden struct {
+	ended *table.Numbers
+	alive *table.Numbers // of them, those that were registered again; nil for none
+}
+
+func (h *hidden) has(number []byte) bool {
+	return h.ended.Has(number) && (h.alive == nil || !h.alive.Has(number))
+}
+
+// maxAlive is when hidden is made anew without those that live.
+const maxAlive = 1024
 
 // loadHeld reads what the store holds beside records.
 func (z *Zone) loadHeld() error {
@@ -131,42 +146,43 @@ func (h *held) truth(c *store.Held) (t store.Held) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, s := range c.Signers {
-		if was, ok := h.mu.signers[s.Key]; ok {
-			t.Signers = append(t.Signers, was)
-		}
+		was := h.mu.signers[s.Key]
+		was.Key = s.Key // it may not have signed before
+		t.Signers = append(t.Signers, was)
 	}
 	return t
 }
 
-// revive takes the numbers of a batch that live again out of the ended ones.
-// Those that the batch has only taken the records of may stay: there is nothing
-// to be hidden.
+// revive shows the numbers of a batch again that live. Those that the batch has
+// only taken the records of may stay hidden: there is nothing to be seen.
 func (h *held) revive(numbers map[string]*draftNumber, now int64) {
-	if h.ended.Load() == nil {
+	old := h.ended.Load()
+	if old == nil {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	ended := h.ended.Load()
-	var alive map[string]bool
+	old = h.ended.Load()
+	var alive []string
 	for number, n := range numbers {
-		if (!n.ended || n.added) && ended.Has([]byte(number)) && !h.mu.leases.Get(number).Ends(now) {
-			if alive == nil {
-				alive = map[string]bool{}
-			}
-			alive[number] = true
+		if l := h.mu.leases.Get(number); (!n.ended || n.added) && old.has([]byte(number)) && (l.End == 0 || l.End > now) {
+			alive = append(alive, number)
 		}
 	}
-	if alive == nil {
+	if len(alive) == 0 {
 		return
 	}
-	rest := table.NewNumbers(ended.Len())
-	ended.All(func(number string) {
-		if !alive[number] {
-			rest.Add(number)
-		}
-	})
-	h.ended.Store(rest)
+	next := &hidden{old.ended, withMore(old.alive, alive)}
+	if next.alive.Len() > maxAlive {
+		rest := table.NewNumbers(next.ended.Len())
+		next.ended.All(func(number string) {
+			if !next.alive.Has([]byte(number)) {
+				rest.Add(number)
+			}
+		})
+		next = &hidden{ended: rest}
+	}
+	h.ended.Store(next)
 }
 
 // EndLeases hides the numbers whose leases have ended by now, and queues ops
@@ -178,24 +194,55 @@ func (z *Zone) EndLeases(now time.Time) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if !h.mu.going && len(h.mu.queue) == 0 {
+		h.mu.pending = nil
+	}
 	old := h.ended.Load()
-	waiting := h.mu.going || len(h.mu.queue) > 0
-	var due []string
-	h.mu.leases.Due(now.UnixMilli(), func(number string) bool {
-		if !waiting || old == nil || !old.Has([]byte(number)) {
-			due = append(due, number)
+	var hide, queue []string
+	h.mu.leases.Due(now.UnixMilli(), func(number string, key bool) bool {
+		// What ends with a key lease is no answer that anybody is led by.
+		if !key && (old == nil || !old.has([]byte(number))) {
+			hide = append(hide, number)
+		}
+		if h.mu.pending == nil || !h.mu.pending.Has([]byte(number)) {
+			queue = append(queue, number)
 		}
 		return true
 	})
+	if len(queue) > 0 {
+		queue = slices.Compact(slices.Sorted(slices.Values(queue))) // both of its leases may have ended
+		h.mu.pending = withMore(h.mu.pending, queue)
+		h.mu.queue = append(h.mu.queue, queue...)
+	}
 	switch {
-	case len(due) == 0 && !waiting:
+	case h.mu.pending == nil:
 		h.ended.Store(nil)
-		return
-	case len(due) > 0:
-		h.ended.Store(withMore(old, due))
-		h.mu.queue = append(h.mu.queue, due...)
+	case len(hide) > 0:
+		h.ended.Store(h.hideMore(old, hide, len(hide) == len(queue) && h.mu.pending.Len() == len(queue)))
 	}
 	z.endSomeLocked()
+}
+
+// hideMore hides numbers beside the old ones, which are forgotten when all of
+// them are over.
+func (h *held) hideMore(old *hidden, more []string, over bool) *hidden {
+	if old == nil || over {
+		return &hidden{ended: withMore(nil, more)}
+	}
+	if old.alive == nil {
+		return &hidden{ended: withMore(old.ended, more)}
+	}
+	// One of more may be among those that lived again.
+	rest := table.NewNumbers(old.ended.Len() + len(more))
+	old.ended.All(func(number string) {
+		if !old.alive.Has([]byte(number)) {
+			rest.Add(number)
+		}
+	})
+	for _, number := range more {
+		rest.Add(number)
+	}
+	return &hidden{ended: rest}
 }
 
 func withMore(old *table.Numbers, more []string) *table.Numbers {
@@ -255,6 +302,9 @@ func (e *endOp) Evaluate(d *Draft) error {
 	return nil
 }
 
+// Shrinks tells the writer that the op makes room.
+func (e *endOp) Shrinks() bool { return true }
+
 // Done goes on with the next op. What failed comes again with EndLeases.
 func (e *endOp) Done(c Committed) {
 	h := &e.z.held
@@ -262,7 +312,10 @@ func (e *endOp) Done(c Committed) {
 	defer h.mu.Unlock()
 	h.mu.going = false
 	if c.Err != nil {
-		h.mu.queue = nil // all that is due is found again
+		h.mu.queue, h.mu.pending = nil, nil // all that is due is found again
+		if !errors.Is(c.Err, ErrStore) && !errors.Is(c.Err, ErrClosed) {
+			e.z.log.Error("leases cannot be ended", "op", "lease", "zone", e.z.apex.String(), "first", e.numbers[0], "err", c.Err)
+		}
 		return
 	}
 	if h.endedCount.Add(e.ended); e.ended > 0 {
@@ -289,6 +342,7 @@ type draftNumber struct {
 	rr.Registration
 	write bool // it is to be written
 	ended bool // its lease has
+	whole bool // nothing of it is missing
 	added bool // an op has set a record at it or below it
 }
 
@@ -387,10 +441,26 @@ func (d *Draft) end(n *draftNumber) {
 		d.takeAway(n.Number, keyToo, d.held.below[n.Number])
 		n.Lease, n.write, n.ended = 0, true, true
 	}
+	d.complete(n)
 	if keyToo {
 		d.Set(d.nameOf(n.Number), rr.RRset{Type: dns.TypeKEY})
 		n.KeyLease, n.write = 0, true
 	}
+}
+
+// complete reads what memory does not have of a number that is about to be
+// written, and will still be there.
+func (d *Draft) complete(n *draftNumber) {
+	if n.whole || n.Signed == 0 && n.KeyLease == 0 && n.Lease == 0 {
+		return
+	}
+	r, err := d.z.o.Store.Registration(n.Number)
+	if err != nil {
+		d.fault = fmt.Errorf("%w: %w", ErrStore, err)
+		return
+	}
+	n.Digest, n.Public, n.Updated, n.Key, n.From = r.Digest, r.Public, r.Updated, r.Key, r.From
+	n.whole = true
 }
 
 func (d *Draft) nameOf(number string) rr.Name {
@@ -443,10 +513,11 @@ func (d *Draft) lookBelow(numbers []string) error {
 		if _, known := h.below[number]; known {
 			continue
 		}
-		h.below[number] = nil
 		d.z.table.SetPath(&d.path, []byte(string(byte(len(number)))+number))
 		if d.z.table.HasBelow(&d.path) {
 			ask = append(ask, number)
+		} else {
+			h.below[number] = nil
 		}
 	}
 	if len(ask) == 0 {
@@ -456,6 +527,9 @@ func (d *Draft) lookBelow(numbers []string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStore, err)
 	}
+	for _, number := range ask {
+		h.below[number] = nil
+	}
 	for _, owner := range owners {
 		if number := owner.TopLabel(d.z.apex); len(owner) > 1+len(number)+len(d.z.apex) {
 			h.below[number] = append(h.below[number], owner)
@@ -464,21 +538,42 @@ func (d *Draft) lookBelow(numbers []string) error {
 	return nil
 }
 
-// forgetEmpty ends the leases of numbers that an op has left without records:
-// what is registered there next begins anew.
+// forgetEmpty ends the leases of numbers that an op has left without records, or
+// has given a lease though they have none, and key leases without a KEY: what is
+// registered there next begins anew.
 func (d *Draft) forgetEmpty() {
 	for i := range d.undo {
 		u := &d.undo[i]
-		if len(u.node.now) > 0 || u.node.key == "" {
+		if u.node.key == "" {
 			continue
 		}
 		n := d.number(rr.Name(u.node.key).TopLabel(""))
-		if n.Lease == 0 && n.KeyLease == 0 || !d.isEmpty(n.Number) {
+		if len(u.node.now) == 0 {
+			d.forgetIfEmpty(n)
+		}
+		if n.KeyLease == 0 || len(u.node.key) != 1+len(n.Number) {
 			continue
 		}
-		d.noteUndo(n)
-		n.Lease, n.KeyLease, n.write = 0, 0, true
+		if _, ok := findSet(u.node.now, dns.TypeKEY); !ok { // what is provisioned next has no lease
+			d.noteUndo(n)
+			n.KeyLease, n.write = 0, true
+			d.complete(n)
+		}
 	}
+	for i := range d.held.undo {
+		if n := d.held.undo[i].n; n.write {
+			d.forgetIfEmpty(n)
+		}
+	}
+}
+
+func (d *Draft) forgetIfEmpty(n *draftNumber) {
+	if n.Lease == 0 && n.KeyLease == 0 || !d.isEmpty(n.Number) {
+		return
+	}
+	d.noteUndo(n)
+	n.Lease, n.KeyLease, n.write = 0, 0, true
+	d.complete(n)
 }
 
 func (d *Draft) isEmpty(number string) bool {
@@ -505,25 +600,31 @@ func (d *Draft) Registration(number string) rr.Registration {
 	return d.number(number).Registration
 }
 
-// Digest is that of the newest message that a number's own key signed, 0 when
-// it is not known.
-func (d *Draft) Digest(number string) (uint64, error) {
-	if n := d.number(number); n.Digest != 0 {
-		return n.Digest, nil
+// Stored gives all that is held of a number, what memory has not included.
+func (d *Draft) Stored(number string) (rr.Registration, error) {
+	d.held.used = d.held.used || d.z.held.any.Load()
+	n := d.number(number)
+	if n.whole {
+		return n.Registration, nil
 	}
 	r, err := d.z.o.Store.Registration(number)
 	if err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrStore, err)
+		return r, fmt.Errorf("%w: %w", ErrStore, err)
 	}
-	return r.Digest, nil
+	// Memory rounds ends up, and this batch may have ended them.
+	r.Number, r.Lease, r.KeyLease, r.Signed = number, n.Lease, n.KeyLease, n.Signed
+	return r, nil
 }
+
+// IsEmpty tells whether a number has no records, at its name and below it.
+func (d *Draft) IsEmpty(number string) bool { return d.isEmpty(number) }
 
 // Hold replaces what is held of a number.
 func (d *Draft) Hold(r rr.Registration) {
 	d.held.used = true
 	n := d.number(r.Number)
 	d.noteUndo(n)
-	n.Registration, n.write, d.held.written = r, true, true
+	n.Registration, n.write, n.whole, d.held.written = r, true, true, true
 }
 
 // Withdraw takes away all records of a number and below it, and its leases;
@@ -542,6 +643,7 @@ func (d *Draft) Withdraw(number string, keyToo bool) {
 	if keyToo {
 		n.KeyLease = 0
 	}
+	d.complete(n)
 }
 
 // Signer gives when a key that is not that of a number signed last.

@@ -74,7 +74,7 @@ type version struct {
 type View struct {
 	z     *Zone
 	v     *version
-	ended *table.Numbers // numbers whose leases have ended: look-ups do not see them; nil for none
+	ended *hidden // numbers whose leases have ended: look-ups do not see them; nil for none
 }
 
 // Zone tells whose version this is.
@@ -128,7 +128,7 @@ func (v View) hasEnded(q *QName) bool {
 		return false
 	}
 	o := int(q.Off[q.Labels-v.z.labels-1])
-	return v.ended.Has(q.Wire[o+1 : o+1+int(q.Wire[o])])
+	return v.ended.has(q.Wire[o+1 : o+1+int(q.Wire[o])])
 }
 
 // Nodes gives every node that has data, the apex included, in no order, those

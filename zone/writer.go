@@ -261,7 +261,7 @@ func (w *writer) evaluate(op Op) {
 	w.z.o.Trace("evaluate")
 	d := &w.draft
 	r := Committed{}
-	if w.z.table.Full() {
+	if w.z.table.Full() && !shrinks(op) {
 		r.Err = fmt.Errorf("%w: memory of zone %s is full", ErrStore, w.z.apex)
 	} else if r.Err = op.Evaluate(d); r.Err == nil {
 		r.Err = d.fault
@@ -277,6 +277,12 @@ func (w *writer) evaluate(op Op) {
 		w.bumpSerial()
 	}
 	w.ops, w.done = append(w.ops, op), append(w.done, r)
+}
+
+// shrinks tells of an op that only takes away.
+func shrinks(op Op) bool {
+	s, ok := op.(interface{ Shrinks() bool })
+	return ok && s.Shrinks()
 }
 
 // follows tells whether one commit can lead to the draft's serial.
@@ -333,7 +339,7 @@ func (w *writer) commit(c *store.Commit) {
 			w.z.o.Trace("publish")
 		}
 		w.z.held.apply(&c.Held)
-		w.z.held.revive(w.draft.held.numbers, w.draft.held.now)
+		w.z.held.revive(w.draft.held.numbers, w.z.o.Now().UnixMilli())
 	}
 	serial := w.z.cur.Load().serial
 	for i, op := range w.ops {

@@ -90,7 +90,10 @@ func printNumber(w io.Writer, i dnsserver.NumberInfo) error {
 	text := line("number", "%s (%s)", i.Number, i.Name)
 	text += line("addresses", "%s", cmp.Or(joined(i.Addresses), "none"))
 	for _, r := range i.Records {
-		text += line("record", "%s", strings.Join(strings.Fields(r), " "))
+		text += line("record", "%s", r)
+	}
+	if i.More > 0 {
+		text += line("", "and %d more records", i.More)
 	}
 	text += line("lease", "%s", left(i.Lease, "none: what it has stays"))
 	if i.Key != nil {
@@ -161,7 +164,10 @@ func releasedText(r dnsserver.NumberReleased) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s is free (%s, serial %d)\n", r.Number, r.Zone, r.Serial)
 	for _, x := range r.Records {
-		fmt.Fprintf(&b, "  gone: %s\n", strings.Join(strings.Fields(x), " "))
+		fmt.Fprintf(&b, "  gone: %s\n", x)
+	}
+	if r.More > 0 {
+		fmt.Fprintf(&b, "  and %d more records\n", r.More)
 	}
 	switch {
 	case r.Revoked && r.Key != nil:

@@ -24,9 +24,9 @@ type Zone struct {
 type Options struct {
 	// Configured are the keys in the configuration.
 	Configured []tsig.Key
-	// Changed is called after the key of that name has changed, and before that
+	// Changed is called after the keys of these names have changed, and before that
 	// is told to anybody.
-	Changed func(name rr.Name)
+	Changed func(names ...rr.Name)
 	// Audit notes what was done.
 	Audit func(control.Entry) error
 	Now   func() time.Time
@@ -175,4 +175,20 @@ func (b *Book) zoneNames() string {
 		names = append(names[:10], "others")
 	}
 	return strings.Join(names, " ")
+}
+
+// HasSecret tells whether a number's name has a key that is configured, kept or
+// blocked: then nobody can claim the number with a key of his own. One that could
+// be derived is none before it is used.
+func (b *Book) HasSecret(name rr.Name) bool {
+	z, number := b.split(name)
+	if z == nil {
+		return false
+	}
+	s, configured, err := b.find(z.Apex.String(), number)
+	if err != nil || configured != nil {
+		return true // not known is not free
+	}
+	kind := s.kind()
+	return kind == KindKept || kind == KindBlocked
 }

@@ -51,7 +51,11 @@ func newDesk(t *testing.T) *desk {
 			{Name: rr.MustName("admin.key."), Algorithm: tsig.HMACSHA256, Secret: []byte("admin")},
 			{Name: rr.MustName("100.Phones.example."), Algorithm: tsig.HMACSHA512, Secret: []byte("configured")},
 		},
-		Changed: func(name rr.Name) { d.changed = append(d.changed, name.String()) },
+		Changed: func(names ...rr.Name) {
+			for _, name := range names {
+				d.changed = append(d.changed, name.String())
+			}
+		},
 		Audit: func(e control.Entry) error {
 			d.audit = append(d.audit, e)
 			return d.fail

@@ -117,10 +117,12 @@ func (i *importer) flush() error {
 		kept[n] = next
 	}
 	err := i.z.Store.PutPhoneKeys(kept...)
+	names := make([]rr.Name, 0, len(kept))
 	for _, k := range kept {
 		s := state{z: i.z, number: k.Number}
-		i.b.o.Changed(s.name())
+		names = append(names, s.name())
 	}
+	i.b.o.Changed(names...)
 	if err != nil {
 		return err
 	}

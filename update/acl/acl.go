@@ -108,7 +108,8 @@ type Decision struct {
 	// Of the rule that allows an update.
 	MaxRecords    int
 	SourceAddress bool
-	SelfNumber    bool
+	SelfNumber    bool // the rule is for the number of the key that signed
+	Numbers       bool // the rule is for terminal numbers
 }
 
 // Decide answers for all actions but updates.
@@ -137,7 +138,7 @@ func (l List) DecideUpdate(who Principal, what Changes) Decision {
 		case within && r.Deny:
 			return Decision{Rule: i, Text: changeText(who, what, at) + ": a rule denies it"}
 		case within:
-			return Decision{Allowed: true, Rule: i, MaxRecords: r.MaxRecords, SourceAddress: r.SourceAddress, SelfNumber: r.SelfNumber}
+			return Decision{Allowed: true, Rule: i, MaxRecords: r.MaxRecords, SourceAddress: r.SourceAddress, SelfNumber: r.SelfNumber, Numbers: len(r.numbers) > 0}
 		case !r.Deny && (!near || at > miss):
 			// The rule that went furthest is the one that the client was meant to use.
 			miss, near = at, true
@@ -147,6 +148,26 @@ func (l List) DecideUpdate(who Principal, what Changes) Decision {
 		return Decision{Rule: -1, Text: fmt.Sprintf("%s may not %s: no rule allows it", who, Update)}
 	}
 	return Decision{Rule: -1, Text: changeText(who, what, miss)}
+}
+
+// OwnsName tells whether who may delete all of a name and all that is below it.
+func (l List) OwnsName(who Principal, name rr.Name) bool {
+	if len(name)+2 > rr.MaxName {
+		return false
+	}
+	return l.DecideUpdate(who, wholeName(name)).Allowed
+}
+
+// wholeName is the deletion of a name and of one that stands for all below it.
+type wholeName rr.Name
+
+func (wholeName) NumChanges() int { return 2 }
+
+func (n wholeName) Change(i int) (rr.Name, uint16) {
+	if i == 0 {
+		return rr.Name(n), dns.TypeANY
+	}
+	return "\x01_" + rr.Name(n), dns.TypeANY
 }
 
 func changeText(who Principal, what Changes, i int) string {
@@ -181,8 +202,12 @@ func (r *compiled) matches(what Action, who Principal) bool {
 		return who.Key == "" || r.Deny
 	case who.Key == "", who.Claims && !r.FirstCome && !r.Deny:
 		return false
+	case r.AnyKey:
+		return true
 	default:
-		return r.AnyKey || r.keys[who.Key.Lower()]
+		// A rule that names keys means shared secrets: whoever claims a number has a
+		// public key of that name.
+		return r.keys[who.Key.Lower()] && (who.PublicKey == "" || r.Deny)
 	}
 }
 

@@ -10,6 +10,7 @@ type Registration struct {
 	KeyLease int64  // when KEY goes; 0: it stays
 	Signed   uint32 // newest time signed by the number's own key (RFC 8945, section 5.2.3), in seconds since 1970; 0: none
 	Digest   uint64 // of the message that was signed then
+	Public   bool   // it was signed by a public key (RFC 2931), not with a secret
 	Updated  int64  // the last update that was signed by the number's own key or had a lease
 	Key      Name
 	From     netip.Addr // whence it came, signed by Key, or unsigned when that is ""

@@ -104,7 +104,8 @@ func beyond(to, burned, serial uint32) bool { return to-serial > burned-serial }
 // Repair comes after a failed Commit: it gives the named RRsets the values
 // that they had before (none deletes), and what was held, removes the journal
 // entry of the failed commit, and keeps serials up to burnedTo from ever being
-// used again. It is called again until it succeeds; it may be called without need.
+// used again, if that is ahead of the zone's. It is called again until it succeeds;
+// it may be called without need.
 func (z *Zone) Repair(sets []OwnedRRset, held Held, burnedTo uint32) error {
 	z.write.Lock()
 	defer z.write.Unlock()
@@ -147,7 +148,7 @@ func (z *Zone) repairLocked(sets []OwnedRRset, held *Held, burnedTo uint32) erro
 		return err
 	}
 	m := st.meta
-	if beyond(burnedTo, m.burned, m.serial) {
+	if rr.SerialGreater(burnedTo, m.serial) && beyond(burnedTo, m.burned, m.serial) {
 		m.burned = burnedTo
 	}
 	if err := z.apply(w, st.id, m); err != nil {

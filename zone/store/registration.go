@@ -12,7 +12,8 @@ import (
 	"dialtone/zone/rr"
 )
 
-// Held is what a commit puts beside records. A Registration that says nothing is deleted.
+// Held is what a commit puts beside records. A Registration that says nothing is
+// deleted, and a Signer that never signed.
 type Held struct {
 	Registrations []rr.Registration
 	Signers       []rr.Signer
@@ -27,6 +28,7 @@ const (
 	encHeld = 1
 
 	flagOwnKey = 0x01 // Key is the number's name
+	flagPublic = 0x02 // Public
 )
 
 func (b *batch) putHeld(z *Zone, id uint32, h *Held) error {
@@ -41,6 +43,10 @@ func (b *batch) putHeld(z *Zone, id uint32, h *Held) error {
 			return fmt.Errorf("signer %s: %w", s.Key, ErrOutOfZone)
 		}
 		key := append(append(zonePrefix(kindHeld, id), heldSigner), s.Key...)
+		if s.Signed == 0 {
+			b.delete(key)
+			continue
+		}
 		v := binary.BigEndian.AppendUint32([]byte{encHeld}, s.Signed)
 		b.put(key, binary.BigEndian.AppendUint64(v, s.Digest))
 	}
@@ -70,6 +76,9 @@ func appendRegistration(b []byte, r *rr.Registration, apex rr.Name) []byte {
 	if isNumberKey(key, r.Number, apex) {
 		key, flags = "", flagOwnKey
 	}
+	if r.Public {
+		flags |= flagPublic
+	}
 	b = append(b, encHeld, flags)
 	b = binary.AppendVarint(b, r.Lease)
 	b = binary.AppendVarint(b, r.KeyLease)
@@ -89,7 +98,7 @@ func isNumberKey(key rr.Name, number string, apex rr.Name) bool {
 
 // cutRegistration decodes what stands first: leases and the time signed.
 func cutRegistration(v []byte) (r rr.Registration, rest []byte, err error) {
-	if len(v) < 2 || v[0] != encHeld || v[1] > flagOwnKey {
+	if len(v) < 2 || v[0] != encHeld || v[1] > flagOwnKey|flagPublic {
 		return r, nil, corrupt("registration with a bad head")
 	}
 	lease, i := binary.Varint(v[2:])
@@ -113,7 +122,8 @@ func decodeRegistration(number string, apex rr.Name, value []byte) (r rr.Registr
 	if err != nil {
 		return r, err
 	}
-	own := value[1] == flagOwnKey
+	own := value[1]&flagOwnKey != 0
+	r.Public = value[1]&flagPublic != 0
 	if r.Number = number; len(number) == 0 || len(number) > 63 || len(v) < 8 {
 		return r, corrupt("registration that is cut short")
 	}

@@ -42,7 +42,7 @@ func TestRegistrationsAreKept(t *testing.T) {
 	s, z := seeded(t)
 	list := []rr.Registration{
 		registration(1),
-		{Number: "a.\x00b", KeyLease: 5, Updated: -1, Key: rr.MustName("pbx.key."), From: netip.MustParseAddr("2001:db8::1")},
+		{Number: "a.\x00b", KeyLease: 5, Updated: -1, Public: true, Key: rr.MustName("pbx.key."), From: netip.MustParseAddr("2001:db8::1")},
 		{Number: "2", Lease: 7},
 	}
 	signers := []rr.Signer{{Key: rr.MustName("pbx.key."), Signed: 1<<32 - 1, Digest: 1<<64 - 1}, {Key: rr.MustName("other."), Signed: 1, Digest: 2}}
@@ -133,10 +133,16 @@ func TestRepairHolds(t *testing.T) {
 	if err := z.Commit(&Commit{From: 1, To: 1, Held: Held{Registrations: []rr.Registration{changed}}}); !errors.Is(err, ErrTorn) {
 		t.Fatal(err)
 	}
-	if err := z.Repair(nil, before, 1); err != nil {
+	// There is no serial to be burned.
+	if err := z.Repair(nil, before, 0); err != nil {
 		t.Fatal(err)
 	}
-	z = openZone(t, reopen(t, s), apex)
+	if m, _, _ := z.Meta(); m.Burned != 1 {
+		t.Errorf("burned up to %d", m.Burned)
+	}
+	s = reopen(t, s)
+	z = openZone(t, s, apex)
+	commit(t, z, change(z, 1, 2, 0, 1, 9))
 	if got := heldBy(t, z); !reflect.DeepEqual(got, before.Registrations) {
 		t.Errorf("held %+v", got)
 	}

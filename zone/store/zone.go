@@ -94,6 +94,9 @@ func (z *Zone) load() error {
 	if ok, err := found(err); !ok {
 		return err
 	}
+	if st.burned != st.serial && !rr.SerialGreater(st.burned, st.serial) {
+		st.burned = st.serial // no serial behind the zone's own can be used anyway
+	}
 	if st.staged > 0 {
 		if err := z.moveStaged(st.id, &st.meta); err != nil {
 			return fmt.Errorf("finish a commit that a crash interrupted: %w", err)

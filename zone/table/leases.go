@@ -311,9 +311,9 @@ func (l *Leases) newPage() leasePage {
 	return p
 }
 
-// Due calls f for the numbers of which a lease or key lease has ended, until f
-// returns false. f must not Put.
-func (l *Leases) Due(now int64, f func(number string) bool) {
+// Due calls f for the leases and key leases that have ended, until f returns
+// false. f must not Put.
+func (l *Leases) Due(now int64, f func(number string, key bool) bool) {
 	if l.othersMin != 0 && l.othersMin <= now && !l.dueOthers(now, f) {
 		return
 	}
@@ -328,7 +328,7 @@ func (l *Leases) Due(now int64, f func(number string) bool) {
 	}
 }
 
-func (l *Leases) duePage(at int, tick uint32, f func(number string) bool) bool {
+func (l *Leases) duePage(at int, tick uint32, f func(number string, key bool) bool) bool {
 	p := l.pages[at]
 	low := uint32(never)
 	for i := range entries(p) {
@@ -337,7 +337,7 @@ func (l *Leases) duePage(at int, tick uint32, f func(number string) bool) bool {
 			continue
 		}
 		low = min(low, end)
-		if end <= tick && !f(unpackNumber(p[1+i]>>1)) {
+		if end <= tick && !f(unpackNumber(p[1+i]>>1), p[1+i]&1 != 0) {
 			return false
 		}
 	}
@@ -345,7 +345,7 @@ func (l *Leases) duePage(at int, tick uint32, f func(number string) bool) bool {
 	return true
 }
 
-func (l *Leases) dueOthers(now int64, f func(number string) bool) bool {
+func (l *Leases) dueOthers(now int64, f func(number string, key bool) bool) bool {
 	low := int64(0)
 	for number, x := range l.others {
 		for _, end := range [...]int64{x.End, x.KeyEnd} {
@@ -353,7 +353,7 @@ func (l *Leases) dueOthers(now int64, f func(number string) bool) bool {
 				low = end
 			}
 		}
-		if x.Ends(now) && !f(number) {
+		if x.End != 0 && x.End <= now && !f(number, false) || x.KeyEnd != 0 && x.KeyEnd <= now && !f(number, true) {
 			return false
 		}
 	}

@@ -35,7 +35,7 @@ func TestLeasesAreAMap(t *testing.T) {
 	l, want := newLeases(), map[string]Lease{}
 	due := func(now int64) map[string]bool {
 		m := map[string]bool{}
-		l.Due(now, func(n string) bool { m[n] = true; return true })
+		l.Due(now, func(n string, _ bool) bool { m[n] = true; return true })
 		return m
 	}
 	for i := range 200_000 {
@@ -95,7 +95,7 @@ func TestNoLeaseIsShortened(t *testing.T) {
 			if got := l.Get(n).End; got < end || got >= end+leaseTick {
 				t.Fatalf("%s: %d ends at %d", n, end, got)
 			}
-			l.Due(end-1, func(due string) bool {
+			l.Due(end-1, func(due string, _ bool) bool {
 				if due == n {
 					t.Fatalf("%s: due before its end", n)
 				}
@@ -140,6 +140,6 @@ func BenchmarkLeasesDue(b *testing.B) {
 		l.Put(fmt.Sprint(5_000_000+i), Lease{End: leaseEpoch + 1_000_000_000})
 	}
 	for b.Loop() {
-		l.Due(leaseEpoch+1, func(string) bool { return true })
+		l.Due(leaseEpoch+1, func(string, bool) bool { return true })
 	}
 }

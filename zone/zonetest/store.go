@@ -140,7 +140,9 @@ func (s *Store) hold(h store.Held) {
 		}
 	}
 	for _, x := range h.Signers {
-		s.mu.signers[x.Key] = x
+		if s.mu.signers[x.Key] = x; x.Signed == 0 {
+			delete(s.mu.signers, x.Key)
+		}
 	}
 }
 
@@ -190,7 +192,9 @@ func (s *Store) Repair(sets []store.OwnedRRset, held store.Held, burnedTo uint32
 	}
 	s.put(sets)
 	s.hold(held)
-	s.mu.burned = burnedTo
+	if rr.SerialGreater(burnedTo, s.mu.serial) {
+		s.mu.burned = burnedTo
+	}
 	s.mu.repairs++
 	return nil
 }
