@@ -300,9 +300,12 @@ func TestClaim15ReachesPhoneWithoutFixedAddress(t *testing.T) {
 		}
 		been = append(been, s.a.Addr)
 		if who := s.call(t, s.c, numberA); who != "a" {
-			t.Errorf("call %d: A is at %s, and %q answers", n, s.a.Addr, who)
+			t.Errorf("A is at %s, and %q answers", s.a.Addr, who)
 		}
-		phone.Calls(t, n+1)
+		if out := s.c.Must(t, peertest.Binary(t), "call", numberA, "--ring", "--for", "10ms"); !strings.Contains(out, " "+s.a.Addr+":5060") {
+			t.Errorf("A is at %s, and dialtone calls it elsewhere: %s", s.a.Addr, out)
+		}
+		phone.Calls(t, 2*n+2)
 		s.move(t, s.a)
 	}
 }
