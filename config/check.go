@@ -207,6 +207,7 @@ func (c *checker) limits(l map[string]string) {
 	number("update_queue", &to.UpdateQueue, 1, 1<<20)
 	number("batch_ops", &to.BatchOps, 1, 1<<20)
 	number("rrset_records", &to.RRsetRecords, 1, 65535)
+	number("names_per_number", &to.NamesPerNumber, 1, 65535)
 	number("slow_queue", &to.SlowQueue, 1, 1<<20)
 	number("source_updates", &to.SourceUpdates, 1, 1<<24)
 	number("update_answers", &to.UpdateAnswers, 2, 1<<24)

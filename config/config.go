@@ -104,7 +104,7 @@ type Journal struct {
 type Limits struct {
 	UpdateQueue, BatchOps, RRsetRecords, SlowQueue     int
 	SourceUpdates, UpdateAnswers                       int
-	KeyVerifications, ClaimsPerSource                  int
+	KeyVerifications, ClaimsPerSource, NamesPerNumber  int
 	TCPConnections, TCPPerAddress, TCPInFlight         int
 	CommitInterval, RefreshInterval, TCPIdle, TCPWrite time.Duration
 	Transfers, TransfersPerAddress                     int

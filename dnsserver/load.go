@@ -59,6 +59,7 @@ func (s *Server) loadZones(ctx context.Context) error {
 		// Kept even if another one failed: it is to be closed.
 		s.byApex[o.Apex.Lower()] = &servedZone{o: o, z: z, limits: update.Limits{
 			MaxTTL: o.MaxTTL, MaxRecordsPerRRset: s.opts.Limits.RRsetRecords, Lease: withDefaultLease(o.Lease),
+			NamesPerNumber: s.opts.Limits.NamesPerNumber,
 		}}
 	}
 	if err := errors.Join(append(faults, s.zones.Add(all...))...); err != nil {

@@ -124,6 +124,9 @@ type Limits struct {
 	RefreshInterval time.Duration
 	// RRsetRecords is how many records an update may make an RRset hold (0: no limit).
 	RRsetRecords int
+	// NamesPerNumber is how many names with records a phone may have below its number (32), by rules with
+	// self_number.
+	NamesPerNumber int
 	// SlowQueue is how many UDP messages that are not plain queries may wait for a worker (2048),
 	// shared out by client address.
 	SlowQueue int
@@ -181,6 +184,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.SlowQueue, 2048)
 	set(&l.SourceUpdates, 100_000)
 	set(&l.UpdateAnswers, 1<<18)
+	set(&l.NamesPerNumber, 32)
 	set(&l.KeyVerifications, 2000)
 	set(&l.ClaimsPerSource, 10)
 	set(&l.KeyCache, 10_000)

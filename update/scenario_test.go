@@ -25,7 +25,7 @@ const scenarioApex = "example."
 
 // TestScenarios runs testdata/*.txtar. A file has a zone, then pairs of "send"
 // (lines as builder reads them, and "key NAME", "from ADDRESS", "proven",
-// "max_ttl N", "max_records N", "public KEY-RDATA", "claims", "after SECONDS",
+// "max_ttl N", "max_records N", "max_names N", "public KEY-RDATA", "claims", "after SECONDS",
 // "signed SECONDS [DIGEST]" from the start of the scenario on, "recent SLACK",
 // "lease N [KEY]", "# COMMENT", "limits DEFAULT MIN MAX KEYMAX")
 // and "want": the RCODE with its text, the notes, the difference that the
@@ -111,6 +111,8 @@ func (sc *scenario) send(t *testing.T, text string) string {
 			_, err = fmt.Sscan(rest, &limits.MaxTTL)
 		case "max_records":
 			_, err = fmt.Sscan(rest, &limits.MaxRecordsPerRRset)
+		case "max_names":
+			_, err = fmt.Sscan(rest, &limits.NamesPerNumber)
 		case "public":
 			who.PublicKey = keyData(t, rest)
 		case "claims":

@@ -100,6 +100,15 @@ func (m *memory) IsEmpty(number string) bool {
 	return true
 }
 
+func (m *memory) CountBelow(number string) (n int, err error) {
+	for owner := range m.sets {
+		if o := rr.Name(owner); o.TopLabel(m.apex) == number && !o.EqualFold(nameOf(number, m.apex)) {
+			n++
+		}
+	}
+	return n, nil
+}
+
 // forgetEmpty is what a zone does after each op.
 func (m *memory) forgetEmpty() {
 	for number, r := range m.numbers {

@@ -1,6 +1,8 @@
 package update
 
 import (
+	"fmt"
+
 	"github.com/miekg/dns"
 
 	"dialtone/update/acl"
@@ -72,6 +74,8 @@ type State interface {
 	Stored(number string) (rr.Registration, error)
 	// IsEmpty tells whether a number has no records, at its name and below it.
 	IsEmpty(number string) bool
+	// CountBelow gives how many names below a number have records.
+	CountBelow(number string) (int, error)
 	// Withdraw takes a number's records and those below it away, and its lease;
 	// its KEY and key lease only with keyToo.
 	Withdraw(number string, keyToo bool)
@@ -86,6 +90,7 @@ type State interface {
 type Limits struct {
 	MaxTTL             uint32 // seconds; caps TTLs of what is added, but not of the SOA; 0: no cap
 	MaxRecordsPerRRset int    // 0: no limit
+	NamesPerNumber     int    // that a number's own key may have below it; 0: no limit
 	Lease              LeaseLimits
 }
 
@@ -147,6 +152,9 @@ func Evaluate(s State, m *Message, o Limits) ([]Note, error) {
 	}
 	m.chooseDefault(s, o.Lease)
 	apply(v, m, o)
+	if err := m.checkNames(s, v, o.NamesPerNumber); err != nil {
+		return v.notes, err
+	}
 	if err := v.commit(o, m.maxRecords); err != nil {
 		return v.notes, err
 	}
@@ -161,6 +169,32 @@ func (o *Limits) capTTL(seconds uint32) {
 	if o.MaxTTL == 0 || o.MaxTTL > seconds {
 		o.MaxTTL = seconds
 	}
+}
+
+// checkNames refuses an update by which a phone would have too many names below
+// its number: max_records bounds what each has.
+func (m *Message) checkNames(s State, v *view, limit int) error {
+	if limit == 0 || !m.ofPhone {
+		return nil
+	}
+	added, number := 0, ""
+	for _, n := range v.nodes {
+		top := n.owner.TopLabel(v.apex)
+		if was := n.wasInUse(); top != "" && len(n.owner) > 1+len(top)+len(v.apex) && was != n.inUse() {
+			number = top // of the key: there is but one
+			if added++; was {
+				added -= 2
+			}
+		}
+	}
+	if added <= 0 {
+		return nil
+	}
+	have, err := s.CountBelow(number)
+	if err == nil && have+added > limit {
+		err = prohibited(fmt.Sprintf("number %s would have %d names below it, of at most %d", number, have+added, limit))
+	}
+	return err
 }
 
 // checkOwner sees that a number still belongs to the public key that signed the

@@ -180,6 +180,15 @@ func (n *node) inUse() bool {
 	return false
 }
 
+func (n *node) wasInUse() bool {
+	for i := range n.sets {
+		if len(n.sets[i].was.Data) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 func (n *node) hasBesidesCNAME() bool {
 	for i := range n.sets {
 		s := &n.sets[i]

@@ -616,6 +616,18 @@ func (d *Draft) Stored(number string) (rr.Registration, error) {
 	return r, nil
 }
 
+// CountBelow gives how many names below a number have records.
+func (d *Draft) CountBelow(number string) (int, error) {
+	names, err := d.namesBelow(number)
+	seen := map[*draftNode]bool{} // one that was there and is touched comes twice
+	for _, owner := range names {
+		if n := d.node(owner); len(n.now) > 0 {
+			seen[n] = true
+		}
+	}
+	return len(seen), err
+}
+
 // IsEmpty tells whether a number has no records, at its name and below it.
 func (d *Draft) IsEmpty(number string) bool { return d.isEmpty(number) }
 

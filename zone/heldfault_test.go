@@ -45,7 +45,10 @@ func TestFailedOpAndTheNext(t *testing.T) {
 	z, s, c, _ := leased(t, "1")
 	c.add(time.Minute + time.Second)
 	got := together(t, z,
-		func(d *zone.Draft) error { d.RRsets(rr.MustName("1.phones.example.")); return errors.New("prerequisite") },
+		func(d *zone.Draft) error {
+			d.RRsets(rr.MustName("1.phones.example."))
+			return errors.New("prerequisite")
+		},
 		func(d *zone.Draft) error {
 			name := rr.MustName("1.phones.example.")
 			if n := len(d.RRsets(name)); n > 0 {
