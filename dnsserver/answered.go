@@ -23,7 +23,7 @@ type answered struct {
 	seed  maphash.Seed
 	mu    struct {
 		sync.Mutex
-		young, old map[uint64]uint64 // by digest of the signature: see pack; by hash of a key: when it was taken
+		young, old generation
 		texts      map[uint64]*answer.EDE
 		oldTexts   map[uint64]*answer.EDE
 		since      time.Time                   // of young
@@ -31,6 +31,85 @@ type answered struct {
 		waiting    map[uint64][]*pendingUpdate // copies that came over TCP before the answer was known
 		repeated   uint64
 	}
+}
+
+// generation maps digests of signatures to answers (see pack), and hashes of keys
+// to the time when an update of theirs was taken. It is a table of its own, which
+// is used again: at 80,000 updates a second Go's maps, made anew each time, took
+// a tenth of the time of an update.
+type generation struct {
+	slots []slot // a power of 2, or none; at least half of them are free
+	n     int
+}
+
+type slot struct{ key, value uint64 } // key 0: free; a digest of 0 is taken for 1
+
+// fewSlots is what a generation begins with, and what it keeps when it rests.
+const fewSlots = 64
+
+func (g *generation) find(k uint64) (at int, found bool) {
+	k = max(k, 1)
+	for at = int(k) & (len(g.slots) - 1); g.slots[at].key != 0; at = (at + 1) & (len(g.slots) - 1) {
+		if g.slots[at].key == k {
+			return at, true
+		}
+	}
+	return at, false
+}
+
+func (g *generation) get(k uint64) (uint64, bool) {
+	if g.n == 0 {
+		return 0, false
+	}
+	at, found := g.find(k)
+	return g.slots[at].value, found
+}
+
+func (g *generation) put(k, v uint64) {
+	if 2*(g.n+1) > len(g.slots) {
+		old := g.slots
+		g.slots, g.n = make([]slot, max(fewSlots, 2*len(old))), 0
+		for _, s := range old {
+			if s.key != 0 {
+				g.put(s.key, s.value)
+			}
+		}
+	}
+	at, found := g.find(k)
+	if !found {
+		g.n++
+	}
+	g.slots[at] = slot{max(k, 1), v}
+}
+
+// delete takes an entry out, and moves those behind it that it stood in the way
+// of.
+func (g *generation) delete(k uint64) {
+	if g.n == 0 {
+		return
+	}
+	at, found := g.find(k)
+	if !found {
+		return
+	}
+	g.n--
+	mask := len(g.slots) - 1
+	for next := (at + 1) & mask; g.slots[next].key != 0; next = (next + 1) & mask {
+		if home := int(g.slots[next].key) & mask; (next-home)&mask >= (next-at)&mask {
+			g.slots[at] = g.slots[next]
+			at = next
+		}
+	}
+	g.slots[at] = slot{}
+}
+
+// reset empties g. It keeps its memory if it was used.
+func (g *generation) reset() {
+	if 4*g.n < len(g.slots) && len(g.slots) > fewSlots {
+		g.slots = nil
+	}
+	clear(g.slots)
+	g.n = 0
 }
 
 // answeredFor is how long an answer is remembered at least, unless there are
@@ -166,8 +245,8 @@ func (a *answered) outcomeLocked(digest, v uint64) outcome {
 func (a *answered) forget(digest uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	delete(a.mu.young, digest)
-	delete(a.mu.old, digest)
+	a.mu.young.delete(digest)
+	a.mu.old.delete(digest)
 }
 
 // took notes that an update of a key was taken.
@@ -189,25 +268,23 @@ func (a *answered) isRecent(key rr.Name, signed uint32, now time.Time) bool {
 func (a *answered) hash(key rr.Name) uint64 { return maphash.String(a.seed, string(key.Lower())) }
 
 func (a *answered) getLocked(k uint64) (uint64, bool) {
-	v, ok := a.mu.young[k]
+	v, ok := a.mu.young.get(k)
 	if !ok {
-		v, ok = a.mu.old[k]
+		v, ok = a.mu.old.get(k)
 	}
 	return v, ok
 }
 
 func (a *answered) putLocked(k, v uint64, now time.Time) {
-	if len(a.mu.young) >= a.limit/2 {
+	if a.mu.young.n >= a.limit/2 {
 		a.turnLocked(now)
 	}
-	if a.mu.young == nil {
-		a.mu.young = map[uint64]uint64{}
-	}
-	a.mu.young[k] = v
+	a.mu.young.put(k, v)
 }
 
 func (a *answered) turnLocked(now time.Time) {
-	a.mu.old, a.mu.young = a.mu.young, nil
+	a.mu.old.reset()
+	a.mu.old, a.mu.young = a.mu.young, a.mu.old
 	a.mu.oldSince, a.mu.since = a.mu.since, now
 	a.mu.oldTexts, a.mu.texts = a.mu.texts, nil
 }
@@ -225,5 +302,5 @@ func (a *answered) tick(now time.Time) {
 func (a *answered) remembered() (entries int, repeated uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.mu.young) + len(a.mu.old), a.mu.repeated
+	return a.mu.young.n + a.mu.old.n, a.mu.repeated
 }

@@ -53,6 +53,9 @@ func (l LeaseLimits) Grant(lease, key uint32) Lease {
 // takes away those that it speaks of. A lease is of all that a number has, so it
 // is for who may delete all of it; others' updates leave leases alone.
 func (m *Message) applyLease(s State, v *view, o LeaseLimits) error {
+	if m.Lease == nil && len(m.byDefault) == 0 && m.who.PublicKey == "" {
+		return m.settleKEY(s, v)
+	}
 	for _, number := range m.numbers(v.apex, m.Lease != nil && m.Lease.Seconds == 0) {
 		owner := nameOf(number, v.apex)
 		own := m.isOwn(owner)
