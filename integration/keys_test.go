@@ -184,3 +184,34 @@ func TestKilledAfterAKeyCommand(t *testing.T) {
 		s.nsupdate(number, plain, file, "BADKEY")
 	}
 }
+
+// TestImportAfterARevocation imports the same file before and after keys in it
+// were revoked: they stay revoked, whatever the file says, and all others come.
+func TestImportAfterARevocation(t *testing.T) {
+	s := newKeyServer(t)
+	const plain = "plain.example."
+	key := func(number, secret string) string {
+		return fmt.Sprintf("key \"%s.plain.example\" {\n\talgorithm hmac-sha256;\n\tsecret \"%s\";\n};\n", number, secret)
+	}
+	first, second, third := key("1", "Zmlyc3Q="), key("2", "c2Vjb25k"), key("3", "dGhpcmQ=")
+	peertest.Write(t, s.Dir, "keys.txt", first+second)
+	s.key(0, "keys.txt: 2 keys imported into plain.example.", "import", "keys.txt", "-z", plain)
+	s.nsupdate("1", plain, first, "")
+	s.key(0, "1 is blocked", "revoke", "1", "--block", "-z", plain)
+	s.key(0, "3 is blocked", "revoke", "3", "--block", "-z", plain)
+	peertest.Write(t, s.Dir, "keys.txt", first+second+third)
+	s.key(2, "keys.txt: 1 key imported into plain.example.\nkeys.txt:1: this secret of number 1 was revoked, and no secret of a number comes back", "import", "keys.txt", "-z", plain)
+	s.key(2, "keys.txt:9: number 3 is blocked since", "import", "keys.txt", "-z", plain)
+	s.key(2, "3 is blocked since", "show", "3", "-z", plain)
+	s.key(2, "keys.txt: 2 keys imported into plain.example.\n", "import", "keys.txt", "-z", plain, "--replace")
+	s.nsupdate("3", plain, third, "")
+	s.key(0, "the number has none", "revoke", "3", "-z", plain)
+	if code := s.Stop(t); code != 0 {
+		t.Errorf("the server ends with %d", code)
+	}
+	s.key(2, "keys.txt: 2 keys left out\n", "import", "keys.txt", "-z", plain, "--replace")
+	s.key(2, "1 is blocked since", "show", "1", "-z", plain)
+	s.Restart(t)
+	s.nsupdate("1", plain, first, "BADKEY")
+	s.nsupdate("2", plain, second, "")
+}

@@ -80,9 +80,18 @@ func (f *keyFlags) askAbout(c *cobra.Command, number, request string, in func(zo
 
 // warnIfOpen tells of a data directory that is no place for secrets.
 func warnIfOpen(w io.Writer, conf *config.Config) {
-	if fi, err := os.Stat(conf.DataDir); err == nil && fi.Mode().Perm()&0o005 != 0 {
-		fmt.Fprintf(w, "warning: everybody on this machine may read the keys in %s: take the permission away with chmod o= %s\n", conf.DataDir, conf.DataDir)
+	if text, open := openToAll(conf); open {
+		fmt.Fprintf(w, "warning: %s\n", text)
 	}
+}
+
+// openToAll tells whether all users may read the data directory, and what to do.
+func openToAll(conf *config.Config) (text string, open bool) {
+	fi, err := os.Stat(conf.DataDir)
+	if err != nil || fi.Mode().Perm()&0o005 == 0 {
+		return "", false
+	}
+	return fmt.Sprintf("everybody on this machine may read the keys in %s: take the permission away with chmod o= %s", conf.DataDir, conf.DataDir), true
 }
 
 // clause is a key as nsupdate -k wants it.

@@ -20,6 +20,7 @@ import (
 
 func keyImportCommand() *cobra.Command {
 	var f keyFlags
+	var replace bool
 	c := &cobra.Command{
 		Use:   "import FILE",
 		Short: "Keep the keys of a file",
@@ -28,15 +29,20 @@ func keyImportCommand() *cobra.Command {
   NUMBER [ALGORITHM] SECRET
 
 where the secret is base64 and the algorithm is hmac-sha256 if none is said, and what
-tsig-keygen prints. The whole file is checked before anything of it is kept.` + keyHelp,
+tsig-keygen prints. The whole file is checked before anything of it is kept.
+
+Left out, with a message and exit code 2, are numbers that key revoke --block has blocked,
+unless --replace is given, and, in any case, secrets that were revoked: of the last 8 of a
+number none comes back.` + keyHelp,
 		Args: exactly("FILE"),
-		RunE: func(c *cobra.Command, args []string) error { return f.importFile(c, args[0]) },
+		RunE: func(c *cobra.Command, args []string) error { return f.importFile(c, args[0], replace) },
 	}
 	f.flags(c)
+	c.Flags().BoolVar(&replace, "replace", false, "give blocked numbers their keys of the file, too")
 	return c
 }
 
-func (f *keyFlags) importFile(c *cobra.Command, name string) error {
+func (f *keyFlags) importFile(c *cobra.Command, name string, replace bool) error {
 	file, err := os.Open(name)
 	if err != nil {
 		return usage(c, err.Error())
@@ -59,7 +65,7 @@ func (f *keyFlags) importFile(c *cobra.Command, name string) error {
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		done, err := control.Upload[keys.Imported](ctx, to, keys.RequestImport, keys.Import{Zone: apex.String(), File: name}, p.reader(file, "importing keys", p.lines))
+		done, err := control.Upload[keys.Imported](ctx, to, keys.RequestImport, keys.Import{Zone: apex.String(), File: name, Replace: replace}, p.reader(file, "importing keys", p.lines))
 		p.end()
 		if err != nil {
 			var mistake *control.Mistake
@@ -68,13 +74,31 @@ func (f *keyFlags) importFile(c *cobra.Command, name string) error {
 			}
 			return err
 		}
-		if done.Keys != n {
-			return fmt.Errorf("%s: %d keys were there when it was checked, %d when it was read: import it again", name, n, done.Keys)
+		if read := done.Keys + done.LeftOut; read != n {
+			return fmt.Errorf("%s: %d keys were there when it was checked, %d when it was read: import it again", name, n, read)
 		}
 		warnIfOpen(c.ErrOrStderr(), conf)
-		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %s imported into %s\n", name, count(done.Keys, "key"), apex)
-		return err
+		if _, err = fmt.Fprintf(c.OutOrStdout(), "%s: %s imported into %s\n", name, count(done.Keys, "key"), apex); err != nil {
+			return err
+		}
+		return leftOut(name, done)
 	})
+}
+
+// leftOut tells which keys of a file were not imported; nil when all were.
+func leftOut(name string, done keys.Imported) error {
+	if done.LeftOut == 0 {
+		return nil
+	}
+	lines := make([]string, 0, len(done.Why)+1)
+	for _, w := range done.Why {
+		lines = append(lines, fmt.Sprintf("%s:%d: %s", name, w.At, w.Text))
+	}
+	last := fmt.Sprintf("%s: %s left out", name, count(done.LeftOut, "key"))
+	if more := done.LeftOut - len(done.Why); more > 0 {
+		last += fmt.Sprintf(", %d of them not named here", more)
+	}
+	return &userError{append(lines, last)}
 }
 
 // apex is the zone that is meant.

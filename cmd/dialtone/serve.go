@@ -75,6 +75,9 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) error {
 		}
 		return explain(conf, err)
 	}
+	if text, open := openToAll(conf); open {
+		opts.Logger.Warn(text, "op", "config")
+	}
 	// What the start took and serving does not need, at once and not bit by bit.
 	debug.FreeOSMemory()
 	if conf.Path == "" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -56,7 +57,7 @@ func appendLine(path string, e Entry) (err error) {
 		return err
 	}
 	_, noFile := os.Lstat(path)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := openLog(path)
 	if err != nil {
 		return err
 	}
@@ -77,6 +78,39 @@ func appendLine(path string, e Entry) (err error) {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// openLog opens the log's own file and no other: who may write to the directory
+// may have put there what leads elsewhere.
+func openLog(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND|openCarefully, 0o600)
+	if err != nil {
+		if fi, statErr := os.Lstat(path); statErr == nil && checkRegular(fi) != nil {
+			return nil, checkRegular(fi) // says more
+		}
+		return nil, err
+	}
+	fi, err := f.Stat()
+	if err == nil {
+		err = checkRegular(fi)
+	}
+	if err == nil {
+		err = checkOwn(fi, os.Geteuid())
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func checkRegular(fi fs.FileInfo) error {
+	switch {
+	case fi.Mode().Type() == fs.ModeSymlink:
+		return errors.New("it is a symbolic link, which is not followed: move it away")
+	case !fi.Mode().IsRegular():
+		return errors.New("it is no regular file: move it away")
+	}
+	return nil
 }
 
 // isCut tells whether the last line is not whole: a crash came, or the disk was

@@ -199,8 +199,8 @@ func (s *Server) handle(name string, do func(x *exchange)) {
 	})
 }
 
-// allowed guards the moment between the making of the socket and that of its
-// permissions. A system that does not tell who asks has the permissions alone.
+// allowed guards where the permissions of the socket do not: some systems give
+// them to it a moment after it was made, and some ignore them. A system that does not tell who asks has the permissions alone.
 func allowed(who Peer) bool { return who.UID == 0 || who.UID == -1 || who.UID == os.Getuid() }
 
 // mayRead and mayWrite give the next piece its time. An error is for connections

@@ -20,7 +20,8 @@ var ErrNoServer = errors.New("no server runs on the data directory")
 
 // Listen makes the socket in a data directory, in place of what a crash left.
 // Only the user of this process may open it. The caller holds the lock of the
-// directory, so no other server has the socket.
+// directory, so no other server has the socket. Who may write to the directory
+// may put something in place of the socket at any time: nothing here follows it.
 func Listen(dir string) (net.Listener, error) {
 	path := filepath.Join(dir, SocketName)
 	fi, err := os.Lstat(path)
@@ -40,14 +41,11 @@ func Listen(dir string) (net.Listener, error) {
 		return nil, err
 	}
 	defer release()
-	l, err := net.ListenUnix("unix", addr)
+	l, err := listenPrivately(dir, addr)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w", path, err)
 	}
 	l.SetUnlinkOnClose(false) // its address may not be its path
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(err, l.Close(), os.Remove(path))
-	}
 	return &listener{UnixListener: l, path: path}, nil
 }
 

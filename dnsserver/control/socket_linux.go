@@ -1,9 +1,12 @@
 package control
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,6 +18,22 @@ func shortPath(dir string) (name string, release func(), err error) {
 		return "", nil, err
 	}
 	return fmt.Sprintf("/proc/self/fd/%d", f.Fd()), func() { f.Close() }, nil
+}
+
+// listenPrivately makes the socket with its permissions: those that it has before
+// it gets its name are those of the file. There is no moment at which others may
+// open it, and no path to be followed afterwards.
+func listenPrivately(_ string, addr *net.UnixAddr) (*net.UnixListener, error) {
+	c := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		var chmod error
+		err := raw.Control(func(fd uintptr) { chmod = unix.Fchmod(int(fd), 0o600) })
+		return errors.Join(err, chmod)
+	}}
+	l, err := c.Listen(context.Background(), "unix", addr.Name)
+	if err != nil {
+		return nil, err
+	}
+	return l.(*net.UnixListener), nil
 }
 
 func unixPeer(c *net.UnixConn) Peer {

@@ -18,4 +18,7 @@
 //   - the one that is kept in the store, or else
 //   - in a zone with a seed, the one derived from it at the number's generation,
 //     which is 1 until a key of the number is revoked.
+//
+// A secret that was revoked is known again by its hash, which is kept with the
+// number: of the last store.MaxRevoked none works again, whatever is imported.
 package keys

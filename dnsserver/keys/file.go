@@ -24,8 +24,8 @@ type Line struct {
 
 // LineError is a fault of a file.
 type LineError struct {
-	At   int
-	Text string
+	At   int    `json:"line"`
+	Text string `json:"text"`
 }
 
 func (e *LineError) Error() string { return fmt.Sprintf("line %d: %s", e.At, e.Text) }

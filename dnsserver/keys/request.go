@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"math"
 	"time"
 
 	"dialtone/dnsserver/control"
@@ -144,7 +143,7 @@ func (b *Book) Add(_ context.Context, who control.Peer, in Add) (Info, error) {
 		return Info{}, control.Mistakef("%s has a derived key: dialtone key show %s; or revoke that and make one that the server keeps with --replace", in.Number, in.Number)
 	case kind == KindKept || kind == KindDerived:
 		detail = "made in place of the one before, which was " + string(kind)
-		if next.Generation, err = s.nextGeneration(); err != nil {
+		if next, err = s.revoked(); err != nil {
 			return Info{}, err
 		}
 	}
@@ -187,23 +186,16 @@ func (b *Book) Revoke(_ context.Context, who control.Peer, in Revoke) (Info, err
 	case kind == KindNone && !in.Block:
 		return Info{}, control.Mistakef("%s has no key in %s", in.Number, s.z.Apex)
 	}
-	next := s.kept
-	if next.Generation, err = s.nextGeneration(); err != nil {
+	next, err := s.revoked()
+	if err != nil {
 		return Info{}, err
 	}
-	next.Blocked, next.Secret, next.Algorithm = in.Block, nil, 0
+	next.Blocked = in.Block
 	detail := "it was " + string(kind)
 	if in.Block {
 		detail += "; blocked"
 	}
 	return b.change(&s, next, control.Entry{Action: "key revoke", Who: who, Detail: detail})
-}
-
-func (s *state) nextGeneration() (uint32, error) {
-	if s.kept.Generation == math.MaxUint32 {
-		return 0, control.Mistakef("the keys of %s were revoked 4,294,967,294 times, and there is no generation left", s.number)
-	}
-	return s.kept.Generation + 1, nil
 }
 
 // change keeps next, notes it, and gives what there is then.

@@ -20,12 +20,20 @@ type PhoneKey struct {
 	Created    time.Time // in seconds
 	Blocked    bool      // the number has no key at all
 	Secret     []byte    // empty: the key, if there is one, is derived from something else
+	// Revoked are hashes of secrets that the number must not have again, whatever
+	// the caller hashes them by; nil or 1 to MaxRevoked.
+	Revoked []SecretHash
 }
+
+// SecretHash stands for a secret.
+type SecretHash [8]byte
 
 const (
 	// MaxPhoneSecret is the most octets that a secret has: the block of SHA-512,
 	// beyond which HMAC would hash it first (RFC 2104, section 3).
 	MaxPhoneSecret = 128
+	// MaxRevoked is how many hashes of revoked secrets are kept of a number.
+	MaxRevoked = 8
 	// MaxPhoneKeys is how many keys PutPhoneKeys takes at a time: they fit one
 	// transaction of the smallest store, whatever their secrets.
 	MaxPhoneKeys = 500
@@ -48,7 +56,10 @@ func (z *Zone) PutPhoneKeys(keys ...PhoneKey) error {
 			if len(k.Secret) > MaxPhoneSecret {
 				return fmt.Errorf("%w: the secret of number %s has %d octets, at most %d fit", ErrTooBig, k.Number, len(k.Secret), MaxPhoneSecret)
 			}
-			b.put(phoneKey(id, k.Number), k.append(make([]byte, 0, phoneHead+len(k.Secret))))
+			if len(k.Revoked) > MaxRevoked {
+				return fmt.Errorf("%w: %d revoked secrets of number %s, at most %d are kept", ErrTooBig, len(k.Revoked), k.Number, MaxRevoked)
+			}
+			b.put(phoneKey(id, k.Number), k.append(make([]byte, 0, phoneHead+len(k.Secret)+1+len(k.Revoked)*len(SecretHash{}))))
 		}
 		return nil
 	})
@@ -171,29 +182,57 @@ func (z *Zone) phoneKeys(after string, yield func(PhoneKey) bool) error {
 
 func phoneKey(id uint32, number string) []byte { return append(zonePrefix(kindPhone, id), number...) }
 
-// phoneHead is what stands in front of a secret.
+// phoneHead is what stands in front of revoked secrets and the secret.
 const phoneHead = 1 + 1 + 1 + 4 + 8
+
+// flagRevoked says that a count and the hashes of revoked secrets stand in front
+// of the secret.
+const flagRevoked = 0x02
 
 func (k *PhoneKey) append(b []byte) []byte {
 	flags := byte(0)
 	if k.Blocked {
 		flags |= flagBlocked
 	}
+	if len(k.Revoked) > 0 {
+		flags |= flagRevoked
+	}
 	b = append(b, encPhone, flags, k.Algorithm)
 	b = binary.BigEndian.AppendUint32(b, k.Generation)
 	b = binary.BigEndian.AppendUint64(b, uint64(k.Created.Unix()))
+	if len(k.Revoked) > 0 {
+		b = append(b, byte(len(k.Revoked)))
+		for _, h := range k.Revoked {
+			b = append(b, h[:]...)
+		}
+	}
 	return append(b, k.Secret...)
 }
 
 // decode copies what it keeps.
 func (k *PhoneKey) decode(number string, b []byte) error {
-	if !rr.IsNumber(number) || len(b) < phoneHead || len(b) > phoneHead+MaxPhoneSecret || b[0] != encPhone || b[1]&^flagBlocked != 0 {
+	if !rr.IsNumber(number) || len(b) < phoneHead || b[0] != encPhone || b[1]&^(flagBlocked|flagRevoked) != 0 {
+		return corrupt("key of a number")
+	}
+	secret := b[phoneHead:]
+	var revoked []SecretHash
+	if b[1]&flagRevoked != 0 {
+		if len(secret) == 0 || secret[0] == 0 || secret[0] > MaxRevoked || len(secret) < 1+int(secret[0])*len(SecretHash{}) {
+			return corrupt("revoked secrets of a number")
+		}
+		revoked = make([]SecretHash, secret[0])
+		secret = secret[1:]
+		for i := range revoked {
+			secret = secret[copy(revoked[i][:], secret):]
+		}
+	}
+	if len(secret) > MaxPhoneSecret {
 		return corrupt("key of a number")
 	}
 	*k = PhoneKey{
 		Number: number, Blocked: b[1]&flagBlocked != 0, Algorithm: b[2],
 		Generation: binary.BigEndian.Uint32(b[3:]), Created: time.Unix(int64(binary.BigEndian.Uint64(b[7:])), 0),
-		Secret: append([]byte(nil), b[phoneHead:]...),
+		Secret: append([]byte(nil), secret...), Revoked: revoked,
 	}
 	return nil
 }

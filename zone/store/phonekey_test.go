@@ -60,8 +60,9 @@ func TestPhoneKeysAreKept(t *testing.T) {
 	z := openZone(t, s, apex)
 	seed(t, z, 1, aSet(1, 1))
 	putKeys(t, z, phoneKeyOf("1", 1), phoneKeyOf("12", 1), phoneKeyOf("123456789012345", 1), phoneKeyOf("9", 1))
-	derived := PhoneKey{Number: "2", Generation: 4, Created: created, Blocked: true}
+	derived := PhoneKey{Number: "2", Generation: 4, Created: created, Blocked: true, Revoked: []SecretHash{{1}, {2}, {3}}}
 	replaced := phoneKeyOf("12", 2)
+	replaced.Revoked = []SecretHash{{4, 5, 6, 7, 8, 9, 10, 11}}
 	putKeys(t, z, derived, replaced)
 	commit(t, z, change(z, 1, 2, 1, 1, 2))
 	if err := z.DeletePhoneKeys("9", "8"); err != nil {
@@ -87,6 +88,7 @@ func TestPhoneKeysComeInOrder(t *testing.T) {
 		for i := from; i < min(from+MaxPhoneKeys, n); i++ {
 			k := phoneKeyOf(fmt.Sprint(i*7919), 1)
 			k.Secret = bytes.Repeat([]byte{7}, MaxPhoneSecret) // the largest fit one transaction
+			k.Revoked = make([]SecretHash, MaxRevoked)
 			keys, all = append(keys, k), append(all, k.Number)
 		}
 		putKeys(t, z, keys...)
@@ -164,6 +166,11 @@ func TestPhoneKeysAreCheckedBeforeTheyAreWritten(t *testing.T) {
 	long.Secret = make([]byte, MaxPhoneSecret+1)
 	if err := z.PutPhoneKeys(phoneKeyOf("1", 1), long); !errors.Is(err, ErrTooBig) || !strings.Contains(err.Error(), "number 2") {
 		t.Errorf("long secret: %v", err)
+	}
+	many := phoneKeyOf("2", 1)
+	many.Revoked = make([]SecretHash, MaxRevoked+1)
+	if err := z.PutPhoneKeys(phoneKeyOf("1", 1), many); !errors.Is(err, ErrTooBig) || !strings.Contains(err.Error(), "number 2") {
+		t.Errorf("many revoked secrets: %v", err)
 	}
 	if err := z.PutPhoneKeys(make([]PhoneKey, MaxPhoneKeys+1)...); !errors.Is(err, ErrTooBig) {
 		t.Errorf("too many: %v", err)
@@ -310,9 +317,16 @@ func TestDamagedPhoneKeyIsReported(t *testing.T) {
 	seed(t, z, 1)
 	k := phoneKeyOf("1", 1)
 	good := k.append(nil)
+	revoked := PhoneKey{Number: "1", Generation: 2, Created: created, Revoked: []SecretHash{{1}}}
+	hashes := revoked.append(nil)
+	count := func(n byte) []byte {
+		return append(append(bytes.Clone(hashes[:phoneHead]), n), hashes[phoneHead+1:]...)
+	}
 	for name, value := range map[string][]byte{
-		"short": good[:phoneHead-1], "version": append([]byte{9}, good[1:]...), "flags": append([]byte{1, 2}, good[2:]...),
-		"long": append(good, make([]byte, MaxPhoneSecret)...),
+		"short": good[:phoneHead-1], "version": append([]byte{9}, good[1:]...), "flags": append([]byte{1, 4}, good[2:]...),
+		"no revoked secrets": hashes[:phoneHead], "revoked secret cut": hashes[:len(hashes)-1], "count of 0": count(0), "count too large": count(MaxRevoked + 1),
+		"long behind revoked secrets": append(bytes.Clone(hashes), make([]byte, MaxPhoneSecret+1)...),
+		"long":                        append(good, make([]byte, MaxPhoneSecret)...),
 	} {
 		var b batch
 		b.put(phoneKey(z.state.Load().id, "1"), value)
@@ -346,7 +360,7 @@ func TestPhoneKeysOfAClosedStore(t *testing.T) {
 }
 
 func FuzzPhoneKey(f *testing.F) {
-	for _, k := range []PhoneKey{phoneKeyOf("1", 1), {Generation: 1 << 31, Created: created, Blocked: true}} {
+	for _, k := range []PhoneKey{phoneKeyOf("1", 1), {Generation: 1 << 31, Created: created, Blocked: true}, {Generation: 3, Created: created, Secret: []byte("x"), Revoked: make([]SecretHash, 2)}} {
 		f.Add(k.append(nil))
 	}
 	f.Fuzz(func(t *testing.T, value []byte) {
