@@ -57,6 +57,14 @@ func (g *generation) find(k uint64) (at int, found bool) {
 	return at, false
 }
 
+// first gives what stands where k would be; 0: k is not there.
+func (g *generation) first(k uint64) uint64 {
+	if g.n == 0 {
+		return 0
+	}
+	return g.slots[int(max(k, 1))&(len(g.slots)-1)].key
+}
+
 func (g *generation) get(k uint64) (uint64, bool) {
 	if g.n == 0 {
 		return 0, false
@@ -268,11 +276,15 @@ func (a *answered) isRecent(key rr.Name, signed uint32, now time.Time) bool {
 func (a *answered) hash(key rr.Name) uint64 { return maphash.String(a.seed, string(key.Lower())) }
 
 func (a *answered) getLocked(k uint64) (uint64, bool) {
-	v, ok := a.mu.young.get(k)
-	if !ok {
-		v, ok = a.mu.old.get(k)
+	// Both places are asked of memory before either is looked at.
+	old := a.mu.old.first(k)
+	if v, ok := a.mu.young.get(k); ok {
+		return v, true
 	}
-	return v, ok
+	if old == 0 {
+		return 0, false
+	}
+	return a.mu.old.get(k)
 }
 
 func (a *answered) putLocked(k, v uint64, now time.Time) {
