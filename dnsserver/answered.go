@@ -17,7 +17,9 @@ import (
 // which covers the ID and all of the message; whoever sends it can have the
 // answer, since nothing is done for it.
 //
-// Two generations bound it in time and in number. An entry takes some 30 octets.
+// Two generations bound it in time and in number. An entry takes 32 octets. Of a flood
+// of updates fewer seconds are remembered; those that come again later get BADTIME
+// then, and are not done again either.
 type answered struct {
 	limit int // Limits.UpdateAnswers
 	seed  maphash.Seed
@@ -111,11 +113,8 @@ func (g *generation) delete(k uint64) {
 	g.slots[at] = slot{}
 }
 
-// reset empties g. It keeps its memory if it was used.
+// reset empties g, which keeps its memory.
 func (g *generation) reset() {
-	if 4*g.n < len(g.slots) && len(g.slots) > fewSlots {
-		g.slots = nil
-	}
 	clear(g.slots)
 	g.n = 0
 }
@@ -289,14 +288,14 @@ func (a *answered) getLocked(k uint64) (uint64, bool) {
 
 func (a *answered) putLocked(k, v uint64, now time.Time) {
 	if a.mu.young.n >= a.limit/2 {
-		a.turnLocked(now)
+		a.mu.old.reset()
+		a.turnLocked(a.mu.old, now)
 	}
 	a.mu.young.put(k, v)
 }
 
-func (a *answered) turnLocked(now time.Time) {
-	a.mu.old.reset()
-	a.mu.old, a.mu.young = a.mu.young, a.mu.old
+func (a *answered) turnLocked(next generation, now time.Time) {
+	a.mu.old, a.mu.young = a.mu.young, next
 	a.mu.oldSince, a.mu.since = a.mu.since, now
 	a.mu.oldTexts, a.mu.texts = a.mu.texts, nil
 }
@@ -306,7 +305,7 @@ func (a *answered) tick(now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if now.Sub(a.mu.since).Abs() >= answeredFor {
-		a.turnLocked(now)
+		a.turnLocked(generation{}, now) // what a burst took is given back
 	}
 }
 
