@@ -184,15 +184,20 @@ func (z *Zone) Leases(yield func(number []byte, lease, keyLease int64, signed ui
 	if st == nil {
 		return ErrNotLoaded
 	}
+	read := 0
 	err := z.eachHeld(st.id, heldNumber, func(name, value []byte) (bool, error) {
 		r, _, err := cutRegistration(value)
 		if err == nil {
 			yield(name, r.Lease, r.KeyLease, r.Signed)
 		}
+		read += len(name) + len(value)
 		return true, err
 	})
 	if err != nil {
 		return fmt.Errorf("leases of zone %s: %w", z.apex, err)
+	}
+	if read > chunkOctets { // not for small zones, of which there may be many
+		z.s.releasePages()
 	}
 	return nil
 }

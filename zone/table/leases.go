@@ -296,6 +296,10 @@ func oneOf(p, q leasePage) uint64 {
 	return q[1]
 }
 
+// leaseChunk is how many octets of pages are taken from the system at a time:
+// less than a table takes, for no more than is needed.
+const leaseChunk = 256 << 10
+
 // heapPages are made one by one on the heap: many zones have few leases.
 const heapPages = 256
 
@@ -304,7 +308,11 @@ func (l *Leases) newPage() leasePage {
 		return new([pageWords]uint64)
 	}
 	if len(l.chunk) < pageWords {
-		l.chunk = wordsOf(l.memory.take(l.t, mapFrom))
+		b := l.memory.mapBlock(l.t, leaseChunk)
+		if b == nil {
+			return new([pageWords]uint64)
+		}
+		l.chunk = wordsOf(b)
 	}
 	p := leasePage(l.chunk)
 	l.chunk = l.chunk[pageWords:]
