@@ -241,7 +241,7 @@ func (c *commands) releaseNumber(ctx context.Context, who control.Peer, q Number
 	out.Serial = done.Serial
 	out.Records, out.More = texts(list)
 	detail := fmt.Sprintf("%d records: %s", len(list), strings.Join(out.Records, "; "))
-	entry := control.Entry{Action: "number release", Who: who, Zone: out.Zone, Number: q.Number, Key: cmpName(r.Key), Detail: detail}
+	entry := control.Entry{Action: "number release", Who: who, Zone: out.Zone, Number: q.Number, Key: nameText(r.Key), Detail: detail}
 	if err := c.s.audit(entry); err != nil {
 		return out, fmt.Errorf("the number is released, but %w", err)
 	}
@@ -260,7 +260,7 @@ func texts(list []rr.RR) (lines []string, more int) {
 	return lines, len(list) - len(lines)
 }
 
-func cmpName(n rr.Name) string {
+func nameText(n rr.Name) string {
 	if n == "" {
 		return ""
 	}

@@ -26,7 +26,9 @@
 //  4. CNAME and DNAME RRsets have one record.
 //  5. No RRset has two equal records, and no record is of a meta type.
 //  6. With an error, State.Set has not been called.
-//  7. State.Set has been called once, and only, for each RRset that differs.
+//  7. State.Set has been called once, and only, for each RRset that differs. What
+//     Withdraw takes away comes after that.
+//  8. No update takes effect that its key signed before another that has.
 //
 // # Choices
 //
@@ -48,6 +50,10 @@
 //     that fail, in the RFC's order; BIND looks at them first.
 //   - Adding A 0.0.0.0 or AAAA :: asks for the address that the request comes from
 //     and is refused where that is not allowed; BIND and Knot store it.
+//   - A lease (RFC 9664) is one of a number, the label next to the apex with all
+//     that is below it, and for who may delete all of that.
+//   - Deleting all of a number spares its KEY by rules for numbers: that is what it
+//     is claimed by (RFC 9665, section 3.2.5.5.1).
 //   - A DS record at the apex, and NS and DNAME records at a wildcard, are
 //     ignored as in BIND; Knot stores them.
 //   - RRSIG, NSEC, NSEC3 and NSEC3PARAM cannot be changed (RFC 3007, section
