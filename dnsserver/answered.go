@@ -30,13 +30,14 @@ type answered struct {
 		oldTexts   map[uint64]*answer.EDE
 		since      time.Time                   // of young
 		oldSince   time.Time                   // of old
+		shared     map[rr.Name]*moments        // by key in lower case
 		waiting    map[uint64][]*pendingUpdate // copies that came over TCP before the answer was known
 		repeated   uint64
 	}
 }
 
-// generation maps digests of signatures to answers (see pack), and hashes of keys
-// to the time when an update of theirs was taken. It is a table of its own, which
+// generation maps digests of signatures to answers (see pack), and hashes of
+// numbers' keys to the newest times that they signed. It is a table of its own, which
 // is used again: at 80,000 updates a second Go's maps, made anew each time, took
 // a tenth of the time of an update.
 type generation struct {
@@ -123,10 +124,6 @@ func (g *generation) reset() {
 // too many: clients send again after some seconds.
 const answeredFor = 10 * time.Second
 
-// recently is for how long a key that had an update taken may have another of
-// the same second, or a little before: see update.Signature.
-const recently = 2 * time.Second
-
 // outcome is what an update was answered.
 type outcome struct {
 	rcode uint16
@@ -204,6 +201,13 @@ func (a *answered) end(digest uint64, o outcome, now time.Time) {
 	}
 }
 
+// keep notes an update that has waited for long before it was done.
+func (a *answered) keep(digest uint64, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.putLocked(digest, packedPending, now)
+}
+
 // await has a copy of an update that is being done wait for the answer; false
 // when that is known by now.
 func (a *answered) await(u *pendingUpdate) bool {
@@ -256,20 +260,101 @@ func (a *answered) forget(digest uint64) {
 	a.mu.old.delete(digest)
 }
 
-// took notes that an update of a key was taken.
-func (a *answered) took(key rr.Name, now time.Time) {
+// took notes an update of a key, which is the newest when it was signed later
+// than before.
+//
+// Whatever was taken of a key and signed at t or later came when its newest time
+// first was t or later, or after that. So a digest that is not here is new, if
+// that moment is not from before the older generation: one of a number's own key
+// has an entry as long as it is not, and of keys that are shared the last moments
+// are kept. Only our clock counts.
+func (a *answered) took(key rr.Name, before, signed uint32, shared bool, now time.Time) {
+	if signed <= before {
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.putLocked(a.hash(key), uint64(now.UnixMilli()), now)
+	if !shared {
+		a.putLocked(a.hash(key), uint64(signed), now)
+		return
+	}
+	key = key.Lower()
+	r := a.mu.shared[key]
+	if r == nil {
+		if len(a.mu.shared) >= maxShared {
+			return // what is as old as the newest is not taken then
+		}
+		if a.mu.shared == nil {
+			a.mu.shared = map[rr.Name]*moments{}
+		}
+		r = &moments{floor: before}
+		a.mu.shared[key] = r
+	}
+	r.add(before, signed, now)
 }
 
-// isRecent tells whether one was a moment ago, and whether an update that was
-// signed at a time would be remembered here if it had come before.
-func (a *answered) isRecent(key rr.Name, signed uint32, now time.Time) bool {
+// knows tells whether all that was taken of a key, and signed then or later, is
+// here.
+func (a *answered) knows(key rr.Name, signed uint32, shared bool) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	at, ok := a.getLocked(a.hash(key))
-	return ok && now.UnixMilli()-int64(at) < recently.Milliseconds() && int64(signed) >= a.mu.oldSince.Unix()
+	if !shared {
+		v, ok := a.getLocked(a.hash(key))
+		return ok && v == uint64(signed)
+	}
+	r := a.mu.shared[key.Lower()]
+	if r == nil {
+		return false
+	}
+	at, ok := r.reached(signed)
+	return ok && !at.Before(a.mu.oldSince)
+}
+
+// maxShared is of how many keys that are not those of numbers the moments are
+// kept.
+const maxShared = 4096
+
+// moments are when the newest time signed of a key first reached its last values.
+type moments struct {
+	floor uint32 // reached before the first of list
+	list  []moment
+}
+
+type moment struct {
+	signed uint32
+	at     time.Time
+}
+
+// maxMoments is more than the seconds that a key's updates may be late.
+const maxMoments = 16
+
+func (m *moments) add(before, signed uint32, now time.Time) {
+	if n := len(m.list); n > 0 {
+		switch last := m.list[n-1].signed; {
+		case signed <= last:
+			return // it was evaluated before
+		case before > last:
+			m.floor, m.list = before, m.list[:0] // nobody has told of one
+		case n == maxMoments:
+			m.floor = m.list[0].signed
+			m.list = m.list[:copy(m.list, m.list[1:])]
+		}
+	}
+	m.list = append(m.list, moment{signed, now})
+}
+
+// reached tells when the newest first was signed or later; false when that is
+// not known any more.
+func (m *moments) reached(signed uint32) (at time.Time, ok bool) {
+	if signed <= m.floor {
+		return at, false
+	}
+	for _, x := range m.list {
+		if x.signed >= signed {
+			return x.at, true
+		}
+	}
+	return at, false
 }
 
 func (a *answered) hash(key rr.Name) uint64 { return maphash.String(a.seed, string(key.Lower())) }

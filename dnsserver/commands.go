@@ -43,6 +43,8 @@ func (s *Server) keyChanged(names ...rr.Name) {
 	for _, name := range names {
 		s.keys.Forget(name)
 	}
+	s.verifying.Lock()   // what was verified with them is in a queue then
+	s.verifying.Unlock() //nolint:staticcheck // nothing is to be done meanwhile
 	if len(names) == 0 {
 		return
 	}

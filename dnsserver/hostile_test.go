@@ -181,3 +181,112 @@ func TestCopiesAreNotVerified(t *testing.T) {
 		t.Errorf("%d were verified", n)
 	}
 }
+
+// TestClocksOfClients: whatever a client's clock says, several updates of one second are taken, and none is done twice.
+func TestClocksOfClients(t *testing.T) {
+	for _, skew := range []time.Duration{0, -3 * time.Second, -25 * time.Second, -4 * time.Minute, 4 * time.Minute} {
+		var clock testClock
+		o := testOptions(t)
+		o.Now = clock.now
+		s, _ := start(t, o)
+		signed := time.Now().Add(skew)
+		first, second := at(t, moved("192.0.2.1"), signed), at(t, moved("192.0.2.2"), signed)
+		if rcode, _ := exchanged(t, "udp", s, first); rcode != dns.RcodeSuccess {
+			t.Errorf("%v: RCODE %d", skew, rcode)
+		}
+		clock.ahead.Store(int64(5 * time.Second)) // it was lost, and is sent again
+		if rcode, sig := exchanged(t, "udp", s, second); rcode != dns.RcodeSuccess {
+			t.Errorf("%v, the second: RCODE %d, TSIG error %d", skew, rcode, sig)
+		}
+		for range 3 {
+			clock.ahead.Add(int64(answeredFor))
+			s.answered.tick(clock.now())
+		}
+		if rcode, _ := exchanged(t, "udp", s, first); rcode != dns.RcodeNotAuth {
+			t.Errorf("%v, the first again: RCODE %d", skew, rcode)
+		}
+	}
+}
+
+// TestSharedKeyMayBeLate: messages of several clients overtake each other; those that were done are not done again.
+func TestSharedKeyMayBeLate(t *testing.T) {
+	const shared = "dhcp.key."
+	var clock testClock
+	o := testOptions(t)
+	o.Now = clock.now
+	o.Keys = append(o.Keys, tsig.Key{Name: rr.MustName(shared), Algorithm: tsig.HMACSHA256, Secret: o.Keys[0].Secret})
+	list, err := acl.Compile(rr.MustName(apex), []acl.Rule{{AnyKey: true, Actions: acl.Update}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Zones[0].ACL = list
+	s, _ := start(t, o)
+	now := time.Now()
+	by := func(address string, signed time.Time) []byte {
+		m := moved(address)
+		m.SetTsig(shared, dns.HmacSHA256, 300, signed.Unix())
+		raw, _, err := dns.TsigGenerate(m, secret, "", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	first := by("192.0.2.1", now)
+	for i, c := range []struct {
+		raw   []byte
+		rcode int
+		is    string
+	}{
+		{first, dns.RcodeSuccess, "192.0.2.1"},
+		{by("192.0.2.2", now.Add(6*time.Second)), dns.RcodeSuccess, "192.0.2.2"},
+		{by("192.0.2.3", now.Add(4*time.Second)), dns.RcodeSuccess, "192.0.2.3"},
+		{first, dns.RcodeSuccess, "192.0.2.3"}, // its first answer
+		{by("192.0.2.5", now.Add(-time.Second)), dns.RcodeSuccess, "192.0.2.5"},
+		{by("192.0.2.66", now.Add(-8*time.Second)), dns.RcodeNotAuth, "192.0.2.5"}, // too late
+	} {
+		if rcode, _ := exchanged(t, "udp", s, c.raw); rcode != c.rcode || addressOf(t, "udp", s.Addrs()[0], keyName) != c.is {
+			t.Errorf("step %d: RCODE %d, it is at %s", i, rcode, addressOf(t, "udp", s.Addrs()[0], keyName))
+		}
+	}
+	// When the answer is forgotten, it is late.
+	for range 2 {
+		clock.ahead.Add(int64(answeredFor))
+		s.answered.tick(clock.now())
+	}
+	if rcode, _ := exchanged(t, "udp", s, by("192.0.2.4", now.Add(7*time.Second))); rcode != dns.RcodeSuccess {
+		t.Errorf("RCODE %d", rcode)
+	}
+	if rcode, _ := exchanged(t, "udp", s, first); rcode != dns.RcodeNotAuth || addressOf(t, "udp", s.Addrs()[0], keyName) != "192.0.2.4" {
+		t.Errorf("RCODE %d, it is at %s", rcode, addressOf(t, "udp", s.Addrs()[0], keyName))
+	}
+}
+
+func TestMoments(t *testing.T) {
+	var m moments
+	at := func(i int) time.Time { return time.Unix(1_800_000_000+int64(i), 0) }
+	m.floor = 10
+	for i := range 3 * maxMoments {
+		m.add(uint32(10+2*i), uint32(12+2*i), at(i))
+	}
+	for signed := range uint32(200) {
+		got, ok := m.reached(signed)
+		first := 2 * maxMoments // of list
+		want, known := at(first), signed > 10+2*uint32(first) && signed <= 10+2*3*maxMoments
+		if known {
+			want = at(int(signed-11) / 2)
+		}
+		if ok != known || known && got != want {
+			t.Fatalf("%d: %v, %v, want %v, %v", signed, got, ok, want, known)
+		}
+	}
+	// What was evaluated twice counts once, and of what nobody told nothing is known.
+	n := len(m.list)
+	m.add(105, 106, at(999))
+	if len(m.list) != n {
+		t.Error("it is noted twice")
+	}
+	m.add(500, 501, at(1000))
+	if _, ok := m.reached(499); ok || len(m.list) != 1 {
+		t.Error("what was before is known")
+	}
+}

@@ -279,13 +279,14 @@ func (o *releaseOp) Evaluate(d *zone.Draft) error {
 		return nil
 	}
 	d.Withdraw(o.number, true)
-	// A clock that was ahead must not keep the next key out.
-	if r := d.Registration(o.number); int64(r.Signed) > d.Now()/1000 {
+	// What the old key has signed does not come back: the time stays. But a public key may claim the number now, whatever
+	// kind the old one was.
+	if r := d.Registration(o.number); r.Signed != 0 {
 		r, err := d.Stored(o.number)
 		if err != nil {
 			return err
 		}
-		r.Signed = uint32(d.Now() / 1000)
+		r.Public = true
 		d.Hold(r)
 	}
 	return nil

@@ -33,7 +33,7 @@ type Options struct {
 	// Keys are the TSIG keys that requests and NOTIFY may be signed with.
 	Keys []tsig.Key
 	// SignedLate is how much earlier than the newest of its key an update may be signed (RFC 8945, section
-	// 5.2.3), by the key's name in lower case, in whole seconds (1 s). Clients that share a key may have
+	// 5.2.3), by the key's name in lower case, in whole seconds (10 s, which is the most). Clients that share a key may have
 	// clocks that differ, and their messages overtake each other. Keys of numbers have none.
 	SignedLate map[rr.Name]time.Duration
 	// Zones are the zones to serve.

@@ -33,6 +33,7 @@ type Server struct {
 	sources        sources
 	answered       answered
 	publicKeys     publicKeys
+	verifying      sync.RWMutex // held for reading from the verification of an update until it is in a queue
 	responder      *answer.Responder
 	transferServer *transfer.Server
 	yielder        yielder

@@ -37,8 +37,12 @@ func (s *Server) update(t *task) []byte {
 				return nil
 			}
 			u.from.conn.landed()
-			err = errRepeated
-			u.first, _ = s.answered.lookUp(u.digest)
+			var known bool
+			if u.first, known = s.answered.lookUp(u.digest); known {
+				err = errRepeated
+			} else {
+				err = &update.Error{Rcode: dns.RcodeServerFailure, EDE: answer.EDEOther, Text: "the same update has just failed: try again"}
+			}
 			break
 		}
 		s.Counters.Dropped.Add(1) // the answer to the first is on its way
@@ -137,9 +141,14 @@ func (s *Server) principal(t *task, u *pendingUpdate) (acl.Principal, error) {
 	return t.principal(), nil
 }
 
-// IsRecent makes a Server an update.Memory.
-func (s *Server) IsRecent(key rr.Name, signed uint32) bool {
-	return s.answered.isRecent(key, signed, s.opts.Now())
+// Took and Knows make a Server an update.Memory.
+func (s *Server) Took(key rr.Name, before, signed uint32, shared bool) {
+	s.answered.took(key, before, signed, shared, s.opts.Now())
+}
+
+// Knows is the other half.
+func (s *Server) Knows(key rr.Name, signed uint32, shared bool) bool {
+	return s.answered.knows(key, signed, shared)
 }
 
 // maxSkew is how far from now an update may be signed. Clients have a fudge of 5
@@ -176,8 +185,9 @@ func (s *Server) begin(u *pendingUpdate, now time.Time) error {
 
 // sharedSlack is how many seconds an update by a key that several clients may
 // share can be older than the newest: those of a busy DHCP server overtake each
-// other.
-const sharedSlack = 1
+// other, and wait for different times when the disk is slow. It is for how long
+// answers are remembered.
+const sharedSlack = uint32(answeredFor / time.Second)
 
 func (s *Server) slack(key rr.Name) uint32 {
 	if late, ok := s.opts.SignedLate[key.Lower()]; ok {
@@ -245,8 +255,8 @@ type pendingUpdate struct {
 func (u *pendingUpdate) Evaluate(d *zone.Draft) error {
 	notes, err := update.Evaluate(d, &u.m, u.zone.limits)
 	u.notes = notes
-	if g := u.m.Signature; g != nil && err == nil && !u.m.Repeated {
-		u.s.answered.took(g.Key, u.s.opts.Now())
+	if now := u.s.opts.Now(); u.began && now.Sub(u.arrived) > answeredFor/2 {
+		u.s.answered.keep(u.digest, now)
 	}
 	return err
 }

@@ -101,7 +101,11 @@ func (m *Message) chooseDefault(s State, o LeaseLimits) {
 	}
 	apex := s.Apex()
 	for _, number := range m.numbers(apex, false) {
-		if rr.IsNumber(number) && (s.Registration(number).Lease != 0 || m.who.Key.EqualFold(nameOf(number, apex)) || s.IsEmpty(number)) {
+		owner := nameOf(number, apex)
+		if !rr.IsNumber(number) || !m.list.OwnsName(m.who, owner) {
+			continue
+		}
+		if r := s.Registration(number); r.Lease != 0 || r.KeyLease != 0 || m.who.Key.EqualFold(owner) || s.IsEmpty(number) {
 			m.byDefault = append(m.byDefault, number)
 		}
 	}
@@ -123,6 +127,7 @@ func (m *Message) leaseLeft(s State) {
 	left := *m.Lease
 	for _, number := range m.numbers(s.Apex(), false) {
 		r := s.Registration(number)
+		m.NotLeased = m.NotLeased || r.Lease == 0
 		left.Seconds = min(left.Seconds, secondsTo(r.Lease, s.Now()))
 		if r.KeyLease != 0 {
 			left.Key = min(left.Key, secondsTo(r.KeyLease, s.Now()))

@@ -15,21 +15,22 @@ type Signature struct {
 	Time   uint32 // when it was signed, in seconds since 1970
 	Digest uint64 // of the signature
 
-	// Memory, which may be nil, knows the keys of which an update was taken a
-	// moment ago. Then those that have been answered are known by other means, and
-	// this one may be as old as that one: clocks tick in seconds. With Slack it may
-	// be older by that, in seconds: messages of several clients that share a key
-	// overtake each other.
+	// Memory, which may be nil, is what is known of the updates of some seconds.
+	// By it an update may be as old as the newest of its key, for clocks tick in
+	// seconds, or, with Slack, older by so many seconds: messages of several clients
+	// that share a key overtake each other.
 	Memory Memory
 	Slack  uint32
 }
 
-// Memory is what is remembered for some seconds.
+// Memory knows for some seconds which updates were taken.
 type Memory interface {
-	// IsRecent tells whether an update of a key was taken a moment ago, and whether
-	// one that was signed at this time, in seconds since 1970, would be known if it
-	// had been here before.
-	IsRecent(key rr.Name, signed uint32) bool
+	// Took notes an update of a key that was signed at a time, in seconds since 1970;
+	// the newest of the key was before. With shared the key is not that of a number.
+	Took(key rr.Name, before, signed uint32, shared bool)
+	// Knows tells whether all updates of a key that were taken, and signed then or
+	// later, are known, so that one that is not is new.
+	Knows(key rr.Name, signed uint32, shared bool) bool
 }
 
 // checkReplay refuses an update that was signed before another that its key has
@@ -54,14 +55,12 @@ func (m *Message) checkReplay(s State) (again bool, err error) {
 	if g.Time > newest {
 		return false, nil
 	}
-	if g.Memory != nil && g.Memory.IsRecent(g.Key, g.Time) {
-		slack := g.Slack
-		if own { // a phone must not be led back to where it was
-			slack = 0
-		}
-		if g.Time+slack >= newest {
-			return false, nil
-		}
+	slack := g.Slack
+	if own { // a phone must not be led back to where it was
+		slack = 0
+	}
+	if g.Memory != nil && newest-g.Time <= slack && g.Memory.Knows(g.Key, g.Time, !own) {
+		return false, nil
 	}
 	if g.Time == newest {
 		digest := s.Signer(g.Key).Digest
@@ -87,7 +86,15 @@ func (m *Message) noteSignature(s State) error {
 		return nil
 	}
 	number, own, ok := g.Key.Lower().NumberOf(s.Apex())
-	if own && ok {
+	own = own && ok
+	if g.Memory != nil {
+		before := s.Signer(g.Key).Signed
+		if own {
+			before = s.Registration(number).Signed
+		}
+		g.Memory.Took(g.Key, before, g.Time, !own)
+	}
+	if own {
 		r := s.Registration(number)
 		if g.Time >= r.Signed {
 			r.Signed, r.Digest, r.Public = g.Time, g.Digest, m.who.PublicKey != ""

@@ -151,10 +151,11 @@ func (sc *scenario) send(t *testing.T, text string) string {
 	return sc.evaluate(t, b.message(), who, limits, sign, lease)
 }
 
-// always is a Memory to which every key is recent.
+// always is a Memory that knows all.
 type always struct{}
 
-func (always) IsRecent(rr.Name, uint32) bool { return true }
+func (always) Took(rr.Name, uint32, uint32, bool) {}
+func (always) Knows(rr.Name, uint32, bool) bool   { return true }
 
 func keyData(t *testing.T, text string) string {
 	t.Helper()

@@ -19,12 +19,13 @@ import (
 type Draft struct {
 	z       *Zone
 	base    *version
-	nodes   map[string]*draftNode // by owner relative to the apex, lower-case
-	touched []*draftNode          // in order of first touch
-	undo    []undoStep            // of the op that is being evaluated
-	held    draftHeld             // what is held beside records
-	octets  int                   // of all that was read and set in this batch, roughly
-	fault   error                 // what an op did wrong to the draft
+	nodes   map[string]*draftNode   // by owner relative to the apex, lower-case
+	under   map[string][]*draftNode // those below the labels next to the apex, by these
+	touched []*draftNode            // in order of first touch
+	undo    []undoStep              // of the op that is being evaluated
+	held    draftHeld               // what is held beside records
+	octets  int                     // of all that was read and set in this batch, roughly
+	fault   error                   // what an op did wrong to the draft
 	path    table.Path
 }
 
@@ -44,6 +45,7 @@ type undoStep struct {
 
 func (d *Draft) reset() {
 	clear(d.nodes)
+	clear(d.under)
 	d.touched, d.undo, d.octets, d.fault = d.touched[:0], d.undo[:0], 0, nil
 	d.base = d.z.cur.Load()
 	d.held.reset(d.z)
@@ -144,6 +146,13 @@ func (d *Draft) node(owner rr.Name) *draftNode {
 	}
 	d.nodes[n.key] = n
 	d.touched = append(d.touched, n)
+	if len(n.key) > 0 && len(n.key) > 1+int(n.key[0]) {
+		if d.under == nil {
+			d.under = map[string][]*draftNode{}
+		}
+		top := key.TopLabel("")
+		d.under[top] = append(d.under[top], n)
+	}
 	return n
 }
 
@@ -161,9 +170,6 @@ func (d *Draft) spelled(owner rr.Name) rr.Name {
 // counts is the net difference, so a record that was deleted and added again
 // is no change.
 func (d *Draft) keep() bool {
-	if d.held.used {
-		d.forgetEmpty()
-	}
 	changed := false
 	for _, u := range d.undo {
 		u.node.seen = false

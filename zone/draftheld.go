@@ -103,7 +103,7 @@ func (d *Draft) number(number string) *draftNumber {
 	if len(h.room) == cap(h.room) { // what was given out stays where it is
 		h.room = make([]draftNumber, 0, 64)
 	}
-	h.room = append(h.room, draftNumber{Registration: rr.Registration{Number: number, Lease: l.End, KeyLease: l.KeyEnd, Signed: l.Signed}})
+	h.room = append(h.room, draftNumber{Registration: registrationOf(number, l)})
 	n := &h.room[len(h.room)-1]
 	if h.numbers == nil {
 		h.numbers = map[string]*draftNumber{}
@@ -177,12 +177,9 @@ func (d *Draft) namesBelow(number string) ([]rr.Name, error) {
 	if err := d.lookBelow([]string{number}); err != nil {
 		return nil, err
 	}
-	own := d.nameOf(number)
 	names := slices.Clone(d.held.below[number])
-	for _, n := range d.touched {
-		if len(n.owner) > len(own) && n.owner.IsBelowOrEqual(own) {
-			names = append(names, n.owner)
-		}
+	for _, n := range d.under[number] {
+		names = append(names, n.owner)
 	}
 	return names, nil
 }
@@ -229,13 +226,15 @@ func (d *Draft) lookBelow(numbers []string) error {
 // has given a lease though they have none, and key leases without a KEY: what is
 // registered there next begins anew.
 func (d *Draft) forgetEmpty() {
+	seen := make(map[*draftNumber]bool, 4)
 	for i := range d.undo {
 		u := &d.undo[i]
 		if u.node.key == "" {
 			continue
 		}
 		n := d.number(rr.Name(u.node.key).TopLabel(""))
-		if len(u.node.now) == 0 {
+		if len(u.node.now) == 0 && !seen[n] {
+			seen[n] = true
 			d.forgetIfEmpty(n)
 		}
 		if n.KeyLease == 0 || len(u.node.key) != 1+len(n.Number) {
@@ -248,7 +247,8 @@ func (d *Draft) forgetEmpty() {
 		}
 	}
 	for i := range d.held.undo {
-		if n := d.held.undo[i].n; n.write {
+		if n := d.held.undo[i].n; n.write && !seen[n] {
+			seen[n] = true
 			d.forgetIfEmpty(n)
 		}
 	}

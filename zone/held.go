@@ -74,9 +74,7 @@ func (z *Zone) loadHeld() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.mu.leases.Init(&z.table)
-	err := z.o.Store.Leases(func(number []byte, lease, keyLease int64, signed uint32) {
-		h.mu.leases.Load(number, table.Lease{End: lease, KeyEnd: keyLease, Signed: signed})
-	})
+	err := z.o.Store.Leases(func(number []byte, r rr.Registration) { h.mu.leases.Load(number, leaseOf(&r)) })
 	if err != nil {
 		return err
 	}
@@ -87,6 +85,16 @@ func (z *Zone) loadHeld() error {
 	}
 	h.any.Store(h.mu.leases.Len() > 0)
 	return err
+}
+
+// leaseOf is what memory keeps of a registration, and registrationOf the other
+// way.
+func leaseOf(r *rr.Registration) table.Lease {
+	return table.Lease{End: r.Lease, KeyEnd: r.KeyLease, Signed: r.Signed, Public: r.Public}
+}
+
+func registrationOf(number string, l table.Lease) rr.Registration {
+	return rr.Registration{Number: number, Lease: l.End, KeyLease: l.KeyEnd, Signed: l.Signed, Public: l.Public}
 }
 
 func (h *held) lease(number string) table.Lease {
@@ -125,7 +133,7 @@ func (h *held) apply(c *store.Held) {
 	defer h.mu.Unlock()
 	for i := range c.Registrations {
 		r := &c.Registrations[i]
-		h.mu.leases.Put(strings.Clone(r.Number), table.Lease{End: r.Lease, KeyEnd: r.KeyLease, Signed: r.Signed})
+		h.mu.leases.Put(strings.Clone(r.Number), leaseOf(r))
 	}
 	for _, s := range c.Signers {
 		s.Key = rr.Name(strings.Clone(string(s.Key)))
@@ -138,8 +146,7 @@ func (h *held) apply(c *store.Held) {
 // the store had, who registered a number and from where, is lost by it.
 func (h *held) truth(c *store.Held) (t store.Held) {
 	for _, r := range c.Registrations {
-		l := h.lease(r.Number)
-		t.Registrations = append(t.Registrations, rr.Registration{Number: r.Number, Lease: l.End, KeyLease: l.KeyEnd, Signed: l.Signed})
+		t.Registrations = append(t.Registrations, registrationOf(r.Number, h.lease(r.Number)))
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -79,7 +79,7 @@ type Store interface {
 	Repair(sets []store.OwnedRRset, held store.Held, burnedTo uint32) error
 	Trim(now time.Time, maxAge time.Duration, maxSize int64) error
 	Journal(from, to uint32) iter.Seq2[*store.Entry, error]
-	Leases(yield func(number []byte, lease, keyLease int64, signed uint32)) error
+	Leases(yield func(number []byte, r rr.Registration)) error
 	Registration(number string) (rr.Registration, error)
 	Signers() ([]rr.Signer, error)
 	Below(numbers []string) ([]rr.Name, error)

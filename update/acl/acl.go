@@ -150,12 +150,42 @@ func (l List) DecideUpdate(who Principal, what Changes) Decision {
 	return Decision{Rule: -1, Text: changeText(who, what, miss)}
 }
 
-// OwnsName tells whether who may delete all of a name and all that is below it.
+// OwnsName tells whether who may delete all of a name and all that is below it:
+// a rule that is not for patterns allows it, and none denies any of it.
 func (l List) OwnsName(who Principal, name rr.Name) bool {
 	if len(name)+2 > rr.MaxName {
 		return false
 	}
-	return l.DecideUpdate(who, wholeName(name)).Allowed
+	d := l.DecideUpdate(who, wholeName(name))
+	if !d.Allowed || l.rules[d.Rule].Match == Pattern {
+		return false
+	}
+	for i := range l.rules[:d.Rule] {
+		if r := &l.rules[i]; r.Deny && r.matches(Update, who) && r.concernsBelow(name, who.Key) {
+			return false
+		}
+	}
+	return true
+}
+
+// concernsBelow tells whether a rule may speak of a name or of one below it.
+func (r *compiled) concernsBelow(name, key rr.Name) bool {
+	if len(r.numbers) > 0 && !r.hasNumber(name) {
+		return false
+	}
+	related := func(n rr.Name) bool { return n.IsBelowOrEqual(name) || name.IsBelowOrEqual(n) }
+	switch {
+	case r.SelfNumber || r.Owner == OwnerKey:
+		return related(key)
+	case r.Owner == OwnerAny, len(r.patterns) > 0:
+		return true
+	}
+	for _, n := range r.names {
+		if related(n) {
+			return true
+		}
+	}
+	return false
 }
 
 // wholeName is the deletion of a name and of one that stands for all below it.

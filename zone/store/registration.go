@@ -113,7 +113,7 @@ func cutRegistration(v []byte) (r rr.Registration, rest []byte, err error) {
 	if k <= 0 || signed > 1<<32-1 {
 		return r, nil, corrupt("registration that is cut short")
 	}
-	r.Lease, r.KeyLease, r.Signed = lease, keyLease, uint32(signed)
+	r.Lease, r.KeyLease, r.Signed, r.Public = lease, keyLease, uint32(signed), v[1]&flagPublic != 0
 	return r, v[2+i+j+k:], nil
 }
 
@@ -123,7 +123,6 @@ func decodeRegistration(number string, apex rr.Name, value []byte) (r rr.Registr
 		return r, err
 	}
 	own := value[1]&flagOwnKey != 0
-	r.Public = value[1]&flagPublic != 0
 	if r.Number = number; len(number) == 0 || len(number) > 63 || len(v) < 8 {
 		return r, corrupt("registration that is cut short")
 	}
@@ -176,10 +175,10 @@ func (z *Zone) Registration(number string) (r rr.Registration, err error) {
 	return r, nil
 }
 
-// Leases streams what memory keeps of all registrations: with Updated, Key, From
-// and Digest left out, without an allocation for any of them. number is good until
+// Leases streams what memory keeps of all registrations: with Number, Updated, Key,
+// From and Digest left out, without an allocation for any of them. number is good until
 // the next one. An error ends the stream.
-func (z *Zone) Leases(yield func(number []byte, lease, keyLease int64, signed uint32)) error {
+func (z *Zone) Leases(yield func(number []byte, r rr.Registration)) error {
 	st := z.state.Load()
 	if st == nil {
 		return ErrNotLoaded
@@ -188,7 +187,7 @@ func (z *Zone) Leases(yield func(number []byte, lease, keyLease int64, signed ui
 	err := z.eachHeld(st.id, heldNumber, func(name, value []byte) (bool, error) {
 		r, _, err := cutRegistration(value)
 		if err == nil {
-			yield(name, r.Lease, r.KeyLease, r.Signed)
+			yield(name, r)
 		}
 		read += len(name) + len(value)
 		return true, err

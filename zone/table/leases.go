@@ -33,6 +33,7 @@ type Lease struct {
 	End    int64  // 0: none
 	KeyEnd int64  // 0: none
 	Signed uint32 // seconds since 1970; 0: never
+	Public bool   // by a public key
 }
 
 // Ends tells whether one of both has ended.
@@ -47,7 +48,7 @@ func (l Lease) Ends(now int64) bool {
 //	then  of each entry in a word: end u32, signed u32
 //
 // A key is the number shifted by one, with 1 for the entry that has the end of
-// the key lease.
+// the key lease, and publicBit for Lease.Public.
 type leasePage = *[pageWords]uint64
 
 const (
@@ -60,6 +61,8 @@ const (
 	// leaseEpoch is where ends begin to count: they fit 32 bits until 2057.
 	leaseEpoch = 1_700_000_000_000 // ms since 1970
 	never      = 1<<32 - 1
+
+	publicBit = 1 << 63
 )
 
 // Init makes l empty, for the zone of t.
@@ -123,9 +126,9 @@ func (l *Leases) Get(number string) Lease {
 	if !ok {
 		return l.others[number]
 	}
-	end, signed := l.get(p << 1)
-	keyEnd, _ := l.get(p<<1 | 1)
-	return Lease{fromTick(end), fromTick(keyEnd), signed}
+	end, signed, public := l.get(p << 1)
+	keyEnd, _, _ := l.get(p<<1 | 1)
+	return Lease{fromTick(end), fromTick(keyEnd), signed, public}
 }
 
 // Put replaces what is kept of a number; the zero Lease forgets it.
@@ -135,8 +138,8 @@ func (l *Leases) Put(number string, x Lease) {
 		l.putOther(number, x)
 		return
 	}
-	l.put(p<<1, toTick(x.End), x.Signed)
-	l.put(p<<1|1, toTick(x.KeyEnd), 0)
+	l.put(p<<1, toTick(x.End), x.Signed, x.Public)
+	l.put(p<<1|1, toTick(x.KeyEnd), 0, false)
 }
 
 // Load is Put of what was not put before, for a start: it does not look whether
@@ -148,10 +151,10 @@ func (l *Leases) Load(number []byte, x Lease) {
 		return
 	}
 	if end := toTick(x.End); end != 0 || x.Signed != 0 {
-		l.add(p<<1, end, x.Signed)
+		l.add(p<<1, end, x.Signed, x.Public)
 	}
 	if end := toTick(x.KeyEnd); end != 0 {
-		l.add(p<<1|1, end, 0)
+		l.add(p<<1|1, end, 0, false)
 	}
 }
 
@@ -188,26 +191,26 @@ func depth(p leasePage) uint  { return uint(p[0] >> 8) }
 
 func find(p leasePage, key uint64) int {
 	for i, k := range p[1 : 1+entries(p)] {
-		if k == key {
+		if k&^publicBit == key {
 			return i
 		}
 	}
 	return -1
 }
 
-func (l *Leases) get(key uint64) (end, signed uint32) {
+func (l *Leases) get(key uint64) (end, signed uint32, public bool) {
 	if len(l.pages) == 0 {
-		return 0, 0
+		return 0, 0, false
 	}
 	p := l.pages[l.pageOf(key)]
 	i := find(p, key)
 	if i < 0 {
-		return 0, 0
+		return 0, 0, false
 	}
-	return uint32(p[pageValues+i]), uint32(p[pageValues+i] >> 32)
+	return uint32(p[pageValues+i]), uint32(p[pageValues+i] >> 32), p[1+i]&publicBit != 0
 }
 
-func (l *Leases) put(key uint64, end, signed uint32) {
+func (l *Leases) put(key uint64, end, signed uint32, public bool) {
 	at, i := 0, -1
 	if len(l.pages) > 0 {
 		at = l.pageOf(key)
@@ -216,7 +219,7 @@ func (l *Leases) put(key uint64, end, signed uint32) {
 	none := end == 0 && signed == 0
 	switch {
 	case i < 0 && !none:
-		l.add(key, end, signed)
+		l.add(key, end, signed, public)
 	case i >= 0 && none:
 		p := l.pages[at]
 		n := entries(p)
@@ -224,12 +227,13 @@ func (l *Leases) put(key uint64, end, signed uint32) {
 		p[0]--
 		l.count--
 	case i >= 0:
+		l.pages[at][1+i] = withPublic(key, public)
 		l.set(at, i, end, signed)
 	}
 }
 
 // add puts an entry that is not there.
-func (l *Leases) add(key uint64, end, signed uint32) {
+func (l *Leases) add(key uint64, end, signed uint32, public bool) {
 	if len(l.pages) == 0 {
 		l.dir, l.pages, l.mins = []uint32{0}, []leasePage{l.newPage()}, []uint32{never}
 	}
@@ -241,9 +245,16 @@ func (l *Leases) add(key uint64, end, signed uint32) {
 	p := l.pages[at]
 	i := entries(p)
 	p[0]++
-	p[1+i] = key
+	p[1+i] = withPublic(key, public)
 	l.count++
 	l.set(at, i, end, signed)
+}
+
+func withPublic(key uint64, public bool) uint64 {
+	if public {
+		key |= publicBit
+	}
+	return key
 }
 
 func (l *Leases) set(at, i int, end, signed uint32) {
@@ -272,7 +283,7 @@ func (l *Leases) split(at int) {
 	for i := range n {
 		key, value := p[1+i], p[pageValues+i]
 		to := p
-		if l.hash(key)>>(63-d)&1 != 0 {
+		if l.hash(key&^publicBit)>>(63-d)&1 != 0 {
 			to = q
 		}
 		k := entries(to)
@@ -280,7 +291,7 @@ func (l *Leases) split(at int) {
 		to[0]++
 	}
 	// The entries of the directory that led to p are together; the later half leads to q.
-	first := int(l.hash(oneOf(p, q)) >> 1 >> (63 - l.depth))
+	first := int(l.hash(oneOf(p, q)&^publicBit) >> 1 >> (63 - l.depth))
 	span := 1 << (l.depth - d)
 	first &^= span - 1
 	for i := first + span/2; i < first+span; i++ {
@@ -345,7 +356,7 @@ func (l *Leases) duePage(at int, tick uint32, f func(number string, key bool) bo
 			continue
 		}
 		low = min(low, end)
-		if end <= tick && !f(unpackNumber(p[1+i]>>1), p[1+i]&1 != 0) {
+		if end <= tick && !f(unpackNumber(p[1+i]&^publicBit>>1), p[1+i]&1 != 0) {
 			return false
 		}
 	}

@@ -54,7 +54,7 @@ func TestLeasesAreAMap(t *testing.T) {
 			x.KeyEnd = now + leaseTick*int64(r.IntN(1000))
 		}
 		if r.IntN(4) == 0 {
-			x.Signed = r.Uint32()
+			x.Signed, x.Public = r.Uint32()|1, r.IntN(2) == 0
 		}
 		l.Put(n, x)
 		if want[n] = x; x == (Lease{}) {

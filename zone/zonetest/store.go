@@ -147,11 +147,11 @@ func (s *Store) hold(h store.Held) {
 }
 
 // Leases implements zone.Store.
-func (s *Store) Leases(yield func(number []byte, lease, keyLease int64, signed uint32)) error {
+func (s *Store) Leases(yield func(number []byte, r rr.Registration)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for number, r := range s.mu.numbers {
-		yield([]byte(number), r.Lease, r.KeyLease, r.Signed)
+		yield([]byte(number), r)
 	}
 	return nil
 }
