@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -16,7 +17,7 @@ var (
 )
 
 // rule checks one rule of the zone apex.
-func (c *checker) rule(path string, apex rr.Name, derived bool, r rawRule) Rule {
+func (c *checker) rule(path string, apex rr.Name, r rawRule) Rule {
 	rule := Rule{
 		Deny: r.Deny, Owner: r.Owner, Match: r.Match, OwnerNames: r.OwnerName,
 		SelfNumber: r.SelfNumber, Numbers: r.Numbers, SourceAddr: r.SourceAddr, Line: c.lines[path],
@@ -37,7 +38,7 @@ func (c *checker) rule(path string, apex rr.Name, derived bool, r rawRule) Rule 
 	c.actions(path, r, &rule)
 	c.owner(path, apex, r)
 	if rule.AnyKey {
-		c.anyKey(path, derived, r)
+		c.anyKey(path, r)
 	}
 	if r.MaxRecords != nil {
 		rule.MaxRecords = int(c.number(path+".max_records", *r.MaxRecords, 1, 65535))
@@ -50,6 +51,9 @@ func (c *checker) rule(path string, apex rr.Name, derived bool, r rawRule) Rule 
 			c.fault(c.item(path+".key", i), "self_number is for keys that bear the name of a number, as 5551234.%s, and %s does not", apex, k)
 		}
 	}
+	if rule.FirstCome && len(r.Type) > 0 && !slices.ContainsFunc(r.Type, func(t string) bool { return strings.EqualFold(t, "KEY") }) {
+		c.fault(path+".claim", "who claims a number brings a KEY record, and KEY is not among update_type: add it, or leave update_type out")
+	}
 	for i, text := range r.Type {
 		rule.Types = append(rule.Types, c.dnsType(c.item(path+".update_type", i), text))
 	}
@@ -59,18 +63,15 @@ func (c *checker) rule(path string, apex rr.Name, derived bool, r rawRule) Rule 
 // anyKey warns of what "*" lets in. It stands for the keys of phones too, which
 // the file does not name: those that are derived, and those that are kept in the
 // data directory.
-func (c *checker) anyKey(path string, derived bool, r rawRule) {
+func (c *checker) anyKey(path string, r rawRule) {
 	at := path + ".key"
 	own := r.SelfNumber || r.Owner == "key"
-	if len(c.conf.Keys) == 0 && !derived && !own {
-		c.warn(at, "there are no keys but those that \"dialtone key add\" makes for phones: \"*\" is for any of them")
-	}
-	if !derived || r.Deny {
+	if r.Deny {
 		return
 	}
 	for _, action := range r.Action {
 		if action == "transfer" || action == "update" && !own {
-			c.warn(at, "\"*\" is the key of any phone too, since there are derived_keys: name the keys that may %s, or add self_number", action)
+			c.warn(at, "\"*\" is the key of any phone too, derived, kept (\"dialtone key add\") or a KEY record: name the keys that may %s, or add self_number", action)
 		}
 	}
 }

@@ -185,6 +185,8 @@ func TestFaults(t *testing.T) {
 		{"shortest lease longer than the longest", "journal: {", "lease: {max: 10s}\n    journal: {", "f:19: zones[0].lease: the shortest lease, 30s, is longer than the longest, max 10s"},
 		{"lease longer than that of keys", "journal: {", "lease: {max: 30d}\n    journal: {", "f:19: zones[0].lease.max: the longest lease, 720h0m0s, is longer than that of keys, key_max 168h0m0s: a key must keep its number for as long as it is registered"},
 		{"late signatures", "name: admin.key., ", "name: admin.key., signed_late: 1h, ", "f:5: keys[0].signed_late: 1h is not of whole seconds, up to 10s"},
+		{"claim without KEY", "deny: true", `key: "*", action: update, self_number: true, numbers: "2*", claim: first_come, update_type: A`, "f:17: zones[0].acl[4].claim: who claims a number brings a KEY record, and KEY is not among update_type: add it, or leave update_type out"},
+		{"late signatures of a number", "name: 5551234.phones.example.,", "name: 5551234.phones.example., signed_late: 2s,", "f:7: keys[2].signed_late: it is for keys that several clients share, and 5551234.phones.example. is that of a number: remove it"},
 		{"claim", "deny: true", "action: update, claim: first", `f:17: zones[0].acl[4].claim: "first" is not known: write provisioned or first_come`},
 		{"limit that is too long", "udp_size: 1400", "commit_interval: 1h", "f:20: limits.commit_interval: 1h is longer than 1s, the most that it can be"},
 		{"limit", "udp_size: 1400", "udp_size: 100", `f:20: limits.udp_size: "100" is not a number from 512 to 4096`},

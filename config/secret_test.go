@@ -74,8 +74,7 @@ func TestSeedFaults(t *testing.T) {
 // "*" lets phones in, whose keys the file does not name.
 func TestAnyKeyWarnings(t *testing.T) {
 	const (
-		phone   = `"*" is the key of any phone too, since there are derived_keys: name the keys that may `
-		noKeys  = `there are no keys but those that "dialtone key add" makes for phones: "*" is for any of them`
+		phone   = `"*" is the key of any phone too, derived, kept ("dialtone key add") or a KEY record: name the keys that may `
 		derived = "    derived_keys: {seed_file: phones.seed}\n"
 		own     = "action: update, self_number: true"
 		admin   = "keys: [{name: admin.key., algorithm: hmac-sha256, secret: " + aSeed + "}]\n"
@@ -87,8 +86,8 @@ func TestAnyKeyWarnings(t *testing.T) {
 		{"own number", "", own, derived, nil},
 		{"own number, keys in the store", "", own, "", nil},
 		{"own name", "", "action: update, update_owner: key", "", nil},
-		{"any name, keys in the store", "", "action: update", "", []string{noKeys}},
-		{"any name, keys in the file", admin, "action: [update, transfer]", "", nil},
+		{"any name, keys in the store", "", "action: update", "", []string{phone + "update, or add self_number"}},
+		{"any name, keys in the file", admin, "action: [update, transfer]", "", []string{phone + "update, or add self_number", phone + "transfer, or add self_number"}},
 		{"any name, derived", "", "action: update", derived, []string{phone + "update, or add self_number"}},
 		{"transfer, derived", admin, "action: transfer", derived, []string{phone + "transfer, or add self_number"}},
 		{"ranges, derived", "", `action: update, numbers: "2000-2999"`, derived, []string{phone + "update, or add self_number"}},

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"dialtone/zone/rr"
@@ -14,8 +13,6 @@ func (c *checker) zones(zones []rawZone) {
 	if len(zones) == 0 {
 		c.fault("zones", "there is no zone: add one with name and file")
 	}
-	// A phone of one zone is somebody with a key in all others.
-	derived := slices.ContainsFunc(zones, func(z rawZone) bool { return z.DerivedKeys != nil })
 	seen := make(map[rr.Name]int)
 	for i, z := range zones {
 		path := fmt.Sprintf("zones[%d]", i)
@@ -39,7 +36,7 @@ func (c *checker) zones(zones []rawZone) {
 			c.warn(path, "the zone has no acl, so every update and transfer of it is refused")
 		}
 		for j, r := range z.ACL {
-			zone.ACL = append(zone.ACL, c.rule(fmt.Sprintf("%s.acl[%d]", path, j), name, derived, r))
+			zone.ACL = append(zone.ACL, c.rule(fmt.Sprintf("%s.acl[%d]", path, j), name, r))
 		}
 		zone.Notify = c.notify(path+".notify", z.Notify)
 		zone.Lease = c.lease(path+".lease", z.Lease)
@@ -48,6 +45,11 @@ func (c *checker) zones(zones []rawZone) {
 		}
 		if text := z.Journal.MaxSize; text != "" {
 			zone.Journal.MaxSize = c.size(path+".journal.max_size", text)
+		}
+		for j, k := range c.conf.Keys {
+			if k.Late != nil && ok && isNumberOf(k.Name, name) {
+				c.fault(fmt.Sprintf("keys[%d].signed_late", j), "it is for keys that several clients share, and %s is that of a number: remove it", k.Name)
+			}
 		}
 		c.conf.Zones = append(c.conf.Zones, zone)
 	}
@@ -72,11 +74,11 @@ func (c *checker) lease(path string, raw map[string]string) (l Lease) {
 		}
 		at := path + "." + s.name
 		d := c.duration(at, text)
-		if d != 0 && (d < time.Second || d > maxLease || d%time.Second != 0) {
+		if d > 0 && (d < time.Second || d > maxLease || d%time.Second != 0) {
 			c.fault(at, "%s is not of whole seconds, from 1s to %s", text, maxLease)
 			d = 0
 		}
-		*s.to = d
+		*s.to = max(d, 0)
 	}
 	least, most, key := cmp.Or(l.Min, usualMinLease), cmp.Or(l.Max, usualMaxLease), cmp.Or(l.KeyMax, usualKeyMax)
 	at := func(name string) string {

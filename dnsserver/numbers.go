@@ -40,6 +40,7 @@ type NumberInfo struct {
 
 	Addresses []netip.Addr `json:"addresses"`
 	Key       *keys.Info   `json:"key,omitempty"`         // shared secret, which is not told
+	Blocked   bool         `json:"blocked,omitempty"`     // it has no shared secret, and none is derived
 	PublicKey string       `json:"public_key,omitempty"`  // KEY record
 	Lease     time.Time    `json:"lease,omitzero"`        // when it ends
 	KeyLease  time.Time    `json:"key_lease,omitzero"`    // when the KEY record goes
@@ -172,6 +173,7 @@ func (c *commands) showNumber(ctx context.Context, who control.Peer, q NumberQue
 		}
 	}
 	i.Key = c.keyOf(ctx, who, i.Zone, q.Number)
+	i.Blocked = c.book.IsBlocked(own)
 	return i, nil
 }
 

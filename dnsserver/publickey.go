@@ -159,8 +159,11 @@ func (s *Server) mayBring(who acl.Principal) error {
 	if !who.Proven {
 		return update.Refused("a number is claimed from an address that is no forgery: send it over TCP, or with a server cookie")
 	}
-	if s.commands.book.HasSecret(who.Key) {
-		return takenByOther(who.Key)
+	switch {
+	case s.commands.book.IsBlocked(who.Key):
+		return update.Refused("number " + who.Key.String() + " is blocked")
+	case s.commands.book.HasSecret(who.Key):
+		return &update.Error{Rcode: dns.RcodeYXDomain, EDE: answer.EDEOther, Text: "number " + who.Key.String() + " has a shared secret"}
 	}
 	return nil
 }

@@ -105,6 +105,9 @@ type Note struct {
 // A refusal is an *Error.
 func Authorize(m *Message, who acl.Principal, l acl.List) error {
 	d := l.DecideUpdate(who, m)
+	if !d.Allowed && who.Claims {
+		return prohibited("number " + who.Key.String() + " has no KEY record, and no rule with claim first_come has it: " + d.Text)
+	}
 	if !d.Allowed {
 		return prohibited(d.Text)
 	}

@@ -145,7 +145,8 @@ func keyRevokeCommand() *cobra.Command {
 this command has ended. What the number has registered stays.
 
 In a zone with derived_keys the next key is derived then, which nobody has until
-dialtone key show prints it; --block keeps the number without a key.` + keyHelp,
+dialtone key show prints it; --block keeps the number without a secret. A key pair, whose
+KEY record the zone has, still signs: dialtone number release takes that away.` + keyHelp,
 		Args: exactly("NUMBER"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return f.askAbout(c, args[0], keys.RequestRevoke, func(zone, number string) any {
@@ -165,7 +166,7 @@ dialtone key show prints it; --block keeps the number without a key.` + keyHelp,
 func revoked(i keys.Info) string {
 	switch i.Kind {
 	case keys.KindBlocked:
-		return fmt.Sprintf("%s is blocked: it has no key until dialtone key add %s", i.Number, i.Number)
+		return fmt.Sprintf("%s is blocked: it has no shared secret until dialtone key add %s", i.Number, i.Number)
 	case keys.KindDerived:
 		return fmt.Sprintf("%s: the key is revoked; dialtone key show %s prints the next one, derived at generation %d", i.Number, i.Number, i.Generation)
 	}

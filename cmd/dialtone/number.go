@@ -45,10 +45,10 @@ func numberShowCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "show NUMBER",
-		Short: "Show what a number has: addresses, keys, lease, last update",
+		Short: "Show what a number has: addresses, keys, lease, last registration",
 		Long: `Show what a number has: its addresses and other records, its keys without secrets, what
-is left of its lease, when it was last updated, by whom, and from where. The exit code is
-5 when it is not registered.` + numberHelp,
+is left of its lease, and its last registration, by whom and from where: the last update by
+its own key or with a lease. The exit code is 5 when it has no records.` + numberHelp,
 		Example: `  dialtone number show 5551234 --config /etc/dialtone/dialtone.yaml`,
 		Args:    exactly("NUMBER"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -95,7 +95,11 @@ func printNumber(w io.Writer, i dnsserver.NumberInfo) error {
 	if i.More > 0 {
 		text += line("", "and %d more records", i.More)
 	}
-	text += line("lease", "%s", left(i.Lease, "none: what it has stays"))
+	stays := "none"
+	if len(i.Records) > 0 && i.KeyLease.IsZero() {
+		stays = "none: what it has stays"
+	}
+	text += line("lease", "%s", left(i.Lease, stays))
 	if i.Key != nil {
 		text += line("secret", "%s, %s", i.Key.Algorithm, secretText(*i.Key))
 	}
@@ -103,11 +107,14 @@ func printNumber(w io.Writer, i dnsserver.NumberInfo) error {
 		text += line("public key", "%s", i.PublicKey)
 		text += line("key lease", "%s", left(i.KeyLease, "none: it stays"))
 	}
-	if i.Key == nil && i.PublicKey == "" {
+	if i.Blocked {
+		text += line("secret", "blocked, until dialtone key add %s", i.Number)
+	}
+	if i.Key == nil && i.PublicKey == "" && !i.Blocked {
 		text += line("key", "none")
 	}
 	if !i.Updated.IsZero() {
-		text += line("last update", "%s, from %s, %s", ago(i.Updated), i.From, signedText(i.UpdatedBy))
+		text += line("registered", "%s, from %s, %s", ago(i.Updated), i.From, signedText(i.UpdatedBy))
 	}
 	if !i.Signed.IsZero() {
 		text += line("signed", "%s: what its key signed before that is not taken any more", ago(i.Signed))

@@ -116,7 +116,7 @@ func (f *registrationFlags) flags(c *cobra.Command, lease time.Duration) {
 	fl.StringVarP(&f.keyFile, "key-file", "k", "", "file with the number's key, as for nsupdate -k; without it, the update is not signed")
 	fl.StringSliceVarP(&f.address, "address", "a", []string{"auto"}, "addresses or names of network interfaces; auto: the address from which the server is reached; source: the one that it sees, as behind NAT")
 	fl.Uint32Var(&f.ttl, "ttl", 60, "seconds that resolvers keep the address")
-	fl.DurationVar(&f.lease, "lease", lease, "time after which the server takes the registration away unless it is repeated; 0: never")
+	fl.DurationVar(&f.lease, "lease", lease, "time after which the server takes the registration away unless it is repeated; 0: none is asked for, and the server may set one of its own")
 	fl.Uint16Var(&f.sipPort, "sip-port", 0, "port of SIP over UDP; 0: none is registered, callers take 5060")
 }
 

@@ -192,3 +192,13 @@ func (b *Book) HasSecret(name rr.Name) bool {
 	kind := s.kind()
 	return kind == KindKept || kind == KindBlocked
 }
+
+// IsBlocked tells whether a number's name is kept without a secret.
+func (b *Book) IsBlocked(name rr.Name) bool {
+	z, number := b.split(name)
+	if z == nil {
+		return false
+	}
+	s, configured, err := b.find(z.Apex.String(), number)
+	return err == nil && configured == nil && s.kind() == KindBlocked
+}
