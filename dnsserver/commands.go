@@ -40,14 +40,10 @@ func (c *commands) init(s *Server) {
 
 // keyChanged makes the server forget keys of one zone, and returns when what they have signed before is done.
 func (s *Server) keyChanged(names ...rr.Name) {
-	for _, name := range names {
-		s.keys.Forget(name)
-	}
-	s.verifying.Lock()   // what was verified with them is in a queue then
-	s.verifying.Unlock() //nolint:staticcheck // nothing is to be done meanwhile
 	if len(names) == 0 {
 		return
 	}
+	s.forget(names)
 	z := s.zoneOf(names[0].Parent())
 	if z == nil {
 		return
@@ -55,6 +51,15 @@ func (s *Server) keyChanged(names ...rr.Name) {
 	op := &releaseOp{done: make(chan zone.Committed, 1)}
 	if z.z.Submit(op) == nil {
 		<-op.done
+	}
+}
+
+// forget waits for updates that were verified with the keys and are not in a queue yet.
+func (s *Server) forget(names []rr.Name) {
+	s.verifying.Lock()
+	defer s.verifying.Unlock()
+	for _, name := range names {
+		s.keys.Forget(name)
 	}
 }
 
