@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -266,7 +267,10 @@ func withPorts(ctx context.Context, servers []string) (out []string, err error) 
 		if err != nil {
 			host, port = strings.Trim(s, "[]"), "53"
 		}
-		if host == "" || port == "" || strings.ContainsAny(host, "[] \t/") {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, mistake("server %q: %q is no port: it is a number from 1 to 65535", s, port)
+		}
+		if host == "" || strings.ContainsAny(host, "[] \t/") {
 			return nil, mistake("server %q is no address: write it as 192.0.2.53, 192.0.2.53:5300 or [2001:db8::53]:53", s)
 		}
 		if _, err := netip.ParseAddr(host); err == nil {

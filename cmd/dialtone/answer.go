@@ -60,6 +60,11 @@ func (f *answerFlags) answerer(c *cobra.Command, n phone.Number, port uint16, re
 			return nil, usage(c, err.Error())
 		}
 	}
+	if f.record != "" {
+		if err := call.CheckRecording(f.record); err != nil {
+			return nil, usage(c, err.Error())
+		}
+	}
 	return a, nil
 }
 

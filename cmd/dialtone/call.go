@@ -93,6 +93,11 @@ func (f *callFlags) run(c *cobra.Command, text string) error {
 			return usage(c, err.Error())
 		}
 	}
+	if f.record != "" {
+		if err := call.CheckRecording(f.record); err != nil {
+			return usage(c, err.Error())
+		}
+	}
 	ctx := c.Context()
 	if ctx == nil {
 		ctx = context.Background()

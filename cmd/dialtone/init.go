@@ -181,8 +181,9 @@ var hostName = regexp.MustCompile(`^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$`)
 // expression, a string of 255, has more.
 const maxENUMZone = 215
 
-// write makes all files, or none that is there already, and checks what it has made.
-func (c *initConfig) write(dir string, stdout, stderr io.Writer) error {
+// write makes all files, none of which is there already, and checks them. It
+// leaves none when there are faults: the corrected command is not to find them.
+func (c *initConfig) write(dir string, stdout, stderr io.Writer) (err error) {
 	secret, seed, cookie := make([]byte, 32), make([]byte, 32), make([]byte, 16)
 	for _, fresh := range [][]byte{secret, seed, cookie} {
 		rand.Read(fresh) // never fails
@@ -211,21 +212,54 @@ func (c *initConfig) write(dir string, stdout, stderr io.Writer) error {
 			return &userError{[]string{fmt.Sprintf("%s is there already: name another directory, or remove it", filepath.Join(dir, f.name))}}
 		}
 	}
-	for _, f := range files {
-		if err := writeNew(filepath.Join(dir, f.name), f.text, f.mode); err != nil {
-			return err
-		}
-	}
 	conf := filepath.Join(dir, c.File)
-	if err := checkConfig(conf, stdout, stderr); err != nil {
+	var made []string
+	for _, f := range files {
+		path := filepath.Join(dir, f.name)
+		if err = writeNew(path, f.text, f.mode); err != nil {
+			break
+		}
+		made = append(made, path)
+	}
+	if err == nil {
+		err = checkConfig(conf, stdout, stderr)
+	}
+	if err != nil {
+		for _, path := range made {
+			err = errors.Join(err, os.Remove(path))
+		}
 		return err
 	}
-	_, err := fmt.Fprintf(stdout, `
+	_, err = fmt.Fprintf(stdout, `
 Serve it:           %[1]s serve --config %[2]s
 A phone's key:      %[1]s key show 5551234 --config %[2]s > 5551234.key
 Register a number:  %[1]s register 5551234 --zone %[3]s --server %[4]s --key-file 5551234.key
-`, os.Args[0], conf, c.Zone, c.nameServers[0].addrs[0])
+`, os.Args[0], conf, c.Zone, c.server())
 	return err
+}
+
+// server is this server as register wants it, with the port that it has there.
+// It is for addresses to listen on that were checked.
+func (c *initConfig) server() string {
+	addr := c.nameServers[0].addrs[0]
+	port := uint16(0)
+	for _, text := range c.Listen {
+		a, err := netip.ParseAddrPort(text)
+		if err != nil {
+			continue
+		}
+		if port == 0 {
+			port = a.Port() // behind NAT, or of the other family
+		}
+		if a.Addr() == addr || a.Addr().IsUnspecified() && a.Addr().Is4() == addr.Is4() {
+			port = a.Port()
+			break
+		}
+	}
+	if port == 0 || port == 53 {
+		return addr.String()
+	}
+	return netip.AddrPortFrom(addr, port).String()
 }
 
 func writeNew(path, text string, mode fs.FileMode) error {
@@ -234,5 +268,8 @@ func writeNew(path, text string, mode fs.FileMode) error {
 		return err
 	}
 	_, err = f.WriteString(text)
-	return errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Close()); err != nil {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
 }

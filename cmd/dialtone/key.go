@@ -1,8 +1,34 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+)
 
 func keyCommand() *cobra.Command {
-	return groupCommand("key", "Work with the keys of phones",
+	c := groupCommand("key", "Work with the keys of phones",
 		keyAddCommand(), keyListCommand(), keyShowCommand(), keyRevokeCommand(), keyImportCommand(), keyGenerateCommand())
+	c.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return forgotConfig(c) }
+	return c
+}
+
+// forgotConfig tells that the built-in default has no data: it is a server's
+// configuration that is meant, which has keys also before the first start.
+func forgotConfig(c *cobra.Command) error {
+	file := c.Flags().Lookup("config")
+	if file == nil || file.Value.String() != "" {
+		return nil
+	}
+	conf, _, err := load("")
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(conf.DataDir); errors.Is(err, fs.ErrNotExist) {
+		return &userError{[]string{fmt.Sprintf("%s: there is no data directory %s: name the server's configuration with --config", c.CommandPath(), conf.DataDir)}}
+	}
+	return nil
 }

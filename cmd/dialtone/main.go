@@ -61,6 +61,7 @@ Try it: dialtone serve`,
 		numberCommand(),
 		initCommand(), keyCommand(), registerCommand(), phoneCommand(), lookupCommand(), callCommand(), versionCommand())
 	root.Args, root.RunE = onlyCommands, help
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return checkTimeout(c) }
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err.Error()) })
 	return root
 }
@@ -92,6 +93,17 @@ func exactly(names ...string) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// checkTimeout is for all commands that ask servers.
+func checkTimeout(c *cobra.Command) error {
+	if c.Flags().Lookup("timeout") == nil {
+		return nil
+	}
+	if d, err := c.Flags().GetDuration("timeout"); err != nil || d <= 0 {
+		return usage(c, "--timeout is a length of time, such as 10s")
+	}
+	return nil
 }
 
 func usage(c *cobra.Command, text string) error {

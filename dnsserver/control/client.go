@@ -16,13 +16,15 @@ import (
 
 // Client asks a Server.
 type Client struct {
-	http  *http.Client
-	close func() error
+	http     *http.Client
+	close    func() error
+	callTime time.Duration // how long an answer to Call may take
+	late     error         // the error after that
 }
 
-func newClient(dial func(ctx context.Context) (net.Conn, error), close func() error) *Client {
+func newClient(dial func(ctx context.Context) (net.Conn, error), close func() error, callTime time.Duration, late error) *Client {
 	t := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }}
-	return &Client{http: &http.Client{Transport: t}, close: func() error {
+	return &Client{http: &http.Client{Transport: t}, callTime: callTime, late: late, close: func() error {
 		t.CloseIdleConnections()
 		return close()
 	}}
@@ -34,9 +36,12 @@ func (c *Client) Close() error { return c.close() }
 // maxAnswer is more than any answer but a list has, in octets.
 const maxAnswer = 1 << 20
 
-// callTime is how long an answer to Call may take. A server that starts answers
-// when it serves.
-const callTime = 5 * time.Minute
+// A server answers at once, or after a commit; one that starts, when it serves. In
+// this process the disk alone can be slow.
+const (
+	callTime  = 30 * time.Second
+	localTime = 5 * time.Minute
+)
 
 // Call asks for one value. An error that is a *Mistake can be corrected.
 func Call[Out any](ctx context.Context, c *Client, name string, in any) (out Out, err error) {
@@ -44,7 +49,7 @@ func Call[Out any](ctx context.Context, c *Client, name string, in any) (out Out
 	if err != nil {
 		return out, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, callTime, fmt.Errorf("the server has not answered within %s", callTime))
+	ctx, cancel := context.WithTimeoutCause(ctx, c.callTime, c.late)
 	defer cancel()
 	return answerOf[Out](c.post(ctx, name, "", bytes.NewReader(body)))
 }

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 type question struct {
@@ -328,5 +329,27 @@ func TestConnectionsAreBounded(t *testing.T) {
 	wg.Wait()
 	if most != maxConnections {
 		t.Errorf("%d requests at a time", most)
+	}
+}
+
+// A server that hangs is named, and not waited for.
+func TestServerThatHangs(t *testing.T) {
+	dir := t.TempDir()
+	l, err := Listen(dir) // nobody accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := Dial(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if c.callTime != callTime {
+		t.Errorf("it waits for %s", c.callTime)
+	}
+	c.callTime = time.Millisecond
+	if _, err := Call[reply](t.Context(), c, "echo", question{}); err == nil || !strings.HasPrefix(err.Error(), "the server on "+dir+" does not answer, for 30s: ") {
+		t.Errorf("%v", err)
 	}
 }

@@ -93,7 +93,8 @@ func Dial(ctx context.Context, dir string) (*Client, error) {
 		default:
 			return dial(ctx)
 		}
-	}, func() error { return nil }), nil
+	}, func() error { return nil }, callTime,
+		fmt.Errorf("the server on %s does not answer, for %s: it hangs, or still starts, and may yet do what it was asked", dir, callTime)), nil
 }
 
 // maxPath is the most octets that the path of a socket has.
@@ -120,7 +121,7 @@ func (s *Server) Local(then func() error) *Client {
 	return newClient(l.dial, func() error {
 		s.Close()
 		return then()
-	})
+	}, localTime, fmt.Errorf("the data directory has not answered within %s", localTime))
 }
 
 // pipes is a net.Listener without a network.

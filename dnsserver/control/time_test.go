@@ -92,7 +92,7 @@ func TestCallThatIsNotAnswered(t *testing.T) {
 			return reply{}, ctx.Err()
 		})
 		c := s.Local(func() error { return nil })
-		if _, err := Call[reply](t.Context(), c, "hang", question{}); err == nil || !strings.Contains(err.Error(), "has not answered within 5m0s") {
+		if _, err := Call[reply](t.Context(), c, "hang", question{}); err == nil || !strings.Contains(err.Error(), "the data directory has not answered within 5m0s") {
 			t.Errorf("%v", err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())

@@ -55,7 +55,8 @@ func (c *Caller) Probe(ctx context.Context, n phone.Number) error {
 
 // Ring calls the number, and when somebody answers, plays, records and hangs up.
 // When ctx ends, it hangs up: that is an error before the answer only. Errors
-// are those of this package and of phone.Resolver.
+// are those of this package and of phone.Resolver, and that of a recording that
+// failed, after the call.
 func (c *Caller) Ring(ctx context.Context, n phone.Number, talk Talk) error {
 	waiting, cancel := c.limited(ctx)
 	defer cancel()

@@ -314,5 +314,8 @@ func (c *Caller) talk(ctx context.Context, l *line, m *media, dialog *sipgo.Dial
 	}
 	m.close()
 	c.report(e)
+	if t.record != nil && t.record.failed != nil {
+		return fmt.Errorf("number %s: the recording failed: %w", l.to.number, t.record.failed)
+	}
 	return nil
 }

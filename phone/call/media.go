@@ -98,7 +98,8 @@ func (m *media) receive(s *stream, r *recording, fault func(error)) error {
 			if r == nil {
 				return nil
 			}
-			return r.close()
+			r.failed = r.close()
+			return r.failed
 		case from.Addr() != s.peer.Addr(), port != 0 && from.Port() != port, !s.listens, r == nil:
 			continue
 		}
@@ -108,7 +109,8 @@ func (m *media) receive(s *stream, r *recording, fault func(error)) error {
 		}
 		port = from.Port()
 		if err := r.add(&p.Header, s.decode(p.Payload), time.Now()); err != nil {
-			fault(errors.Join(err, r.close()))
+			r.failed = errors.Join(err, r.close())
+			fault(r.failed)
 			r = nil
 		}
 	}

@@ -47,6 +47,25 @@ type recording struct {
 	at    int64  // in samples
 	end   int64  // samples that the file has
 	saved int64  // samples that its header tells of
+
+	failed error // why it ended early; for who has closed the media
+}
+
+// CheckRecording tells, before there is a call, whether recordings of that name
+// can be made: it makes a file beside them and takes it away.
+func CheckRecording(name string) error {
+	if fi, err := os.Stat(name); strings.HasSuffix(name, string(filepath.Separator)) || err == nil && fi.IsDir() {
+		return fmt.Errorf("recording %s: it is a directory: name a file in it", name)
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), ".recording-*")
+	if err != nil {
+		var path *fs.PathError
+		if errors.As(err, &path) {
+			err = path.Err
+		}
+		return fmt.Errorf("recording %s: no file can be made in %s: %w", name, filepath.Dir(name), err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // maxRecordings bounds the names that are tried.

@@ -2,6 +2,7 @@ package call
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io/fs"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
+
+	"dialtone/phone"
 )
 
 // riff makes a WAV file of chunks.
@@ -174,5 +177,25 @@ func TestRecordingsHaveALimit(t *testing.T) {
 	}
 	if got := recorded(t, name); string(got) != "AAAABB" {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestRecordingThatFails is told at the end of the call, too.
+func TestRecordingThatFails(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "none", "r.wav")
+	if err := CheckRecording(name); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("before the call: %v", err)
+	}
+	here := newDiary()
+	addr := answers(t, &Answerer{Number: "5551234", Play: tone(100 * time.Millisecond)})
+	c := &Caller{Locator: &directory{lists: [][]phone.Contact{at("udp", addr)}}, Report: here.report}
+	ctx, hangUp := context.WithCancel(context.Background())
+	defer hangUp()
+	ended := make(chan error, 1)
+	go func() { ended <- c.Ring(ctx, "5551234", Talk{For: time.Hour, Record: name}) }()
+	here.await(t, Fault)
+	hangUp()
+	if err := <-ended; !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("after the call: %v", err)
 	}
 }
