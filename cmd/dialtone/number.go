@@ -18,7 +18,9 @@ import (
 )
 
 func numberCommand() *cobra.Command {
-	return groupCommand("number", "See what a number has, and free it", numberShowCommand(), numberReleaseCommand())
+	c := groupCommand("number", "See what a number has, and free it", numberShowCommand(), numberReleaseCommand())
+	c.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return forgotConfig(c) }
+	return c
 }
 
 // askNumber asks the running server about a number.
