@@ -42,7 +42,7 @@ type Registered struct {
 	Note      string       // what the server adds in words (RFC 8914)
 
 	// Lease is what the server granted, which may be more or less than was asked
-	// for. 0: none was asked for, or the server knows no leases and the registration
+	// for. 0: none was asked for, or the server grants none and the registration
 	// stays. KeyLease is 0 when none was asked for or told.
 	Lease, KeyLease time.Duration
 }

@@ -36,7 +36,7 @@ func TestStatusLines(t *testing.T) {
 1: the lease is over
 1 is refused: REFUSED; it is tried again now and then
 1 is at 192.0.2.1 (1.phones.example., server 192.0.2.53:53)
-the server knows no leases: the registration stays until it is taken away
+the server grants no lease: the registration stays until it is taken away
 a note
 1: no server answers
 1 is registered no more (1.phones.example., server 192.0.2.53:53)

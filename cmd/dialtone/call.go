@@ -82,7 +82,7 @@ func (f *callFlags) run(c *cobra.Command, text string) error {
 	}
 	ring := f.ring || f.audio != "" || f.record != ""
 	switch {
-	case f.length < 0 || f.timeout <= 0:
+	case c.Flags().Changed("for") && f.length <= 0 || f.timeout <= 0:
 		return usage(c, "--for and --timeout are lengths of time, such as 10s")
 	case f.length > 0 && !ring:
 		return usage(c, "--for is for calls: add --ring")

@@ -203,7 +203,7 @@ func (f *registrationFlags) isAt(n phone.Number, done *phone.Registered) string 
 	}
 	text := fmt.Sprintf("%s is at %s (%s, server %s)", n, at, done.Name, done.Server)
 	if f.lease > 0 && done.Lease == 0 {
-		text += "\nthe server knows no leases: the registration stays until it is taken away"
+		text += "\nthe server grants no lease: the registration stays until it is taken away"
 	}
 	return withNote(text, done)
 }
