@@ -195,12 +195,13 @@ func TestImportAfterARevocation(t *testing.T) {
 	}
 	first, second, third := key("1", "Zmlyc3Q="), key("2", "c2Vjb25k"), key("3", "dGhpcmQ=")
 	peertest.Write(t, s.Dir, "keys.txt", first+second)
-	s.key(0, "keys.txt: 2 keys imported into plain.example.", "import", "keys.txt", "-z", plain)
+	s.key(0, "keys.txt: 2 keys imported into plain.example.\nwarning: keys.txt:1: the secret of number 1 has 5 octets, fewer than the 32 of hmac-sha256, and 1 secret more: longer ones are safer\n",
+		"import", "keys.txt", "-z", plain)
 	s.nsupdate("1", plain, first, "")
 	s.key(0, "1 is blocked", "revoke", "1", "--block", "-z", plain)
 	s.key(0, "3 is blocked", "revoke", "3", "--block", "-z", plain)
 	peertest.Write(t, s.Dir, "keys.txt", first+second+third)
-	s.key(2, "keys.txt: 1 key imported into plain.example.\nkeys.txt:1: this secret of number 1 was revoked, and no secret of a number comes back", "import", "keys.txt", "-z", plain)
+	s.key(2, "and 2 secrets more: longer ones are safer\nkeys.txt:1: this secret of number 1 was revoked, and no secret of a number comes back", "import", "keys.txt", "-z", plain)
 	s.key(2, "keys.txt:9: number 3 is blocked since", "import", "keys.txt", "-z", plain)
 	s.key(2, "3 is blocked since", "show", "3", "-z", plain)
 	s.key(2, "keys.txt: 2 keys imported into plain.example.\n", "import", "keys.txt", "-z", plain, "--replace")

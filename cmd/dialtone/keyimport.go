@@ -58,7 +58,7 @@ func (f *keyFlags) importFile(c *cobra.Command, name string, replace bool) error
 		}
 		p := newImportProgress(ctx, c.ErrOrStderr(), apex)
 		defer p.end()
-		n, err := checkKeys(p.reader(file, "checking keys", 0), name, apex)
+		checked, err := checkKeys(p.reader(file, "checking keys", 0), name, apex)
 		if err != nil {
 			return err
 		}
@@ -74,9 +74,10 @@ func (f *keyFlags) importFile(c *cobra.Command, name string, replace bool) error
 			}
 			return err
 		}
-		if read := done.Keys + done.LeftOut; read != n {
-			return fmt.Errorf("%s: %d keys were there when it was checked, %d when it was read: import it again", name, n, read)
+		if read := done.Keys + done.LeftOut; read != checked.keys {
+			return fmt.Errorf("%s: %d keys were there when it was checked, %d when it was read: import it again", name, checked.keys, read)
 		}
+		checked.warn(c.ErrOrStderr(), name)
 		warnIfOpen(c.ErrOrStderr(), conf)
 		if _, err = fmt.Fprintf(c.OutOrStdout(), "%s: %s imported into %s\n", name, count(done.Keys, "key"), apex); err != nil {
 			return err
@@ -120,8 +121,28 @@ func (f *keyFlags) apex(conf *config.Config) (rr.Name, error) {
 // maxKeyFaults is how many faults of a file are told.
 const maxKeyFaults = 20
 
+// checkedKeys is what a file without faults has.
+type checkedKeys struct {
+	keys  int
+	short int       // secrets shorter than their algorithm's digest
+	first keys.Line // of these
+}
+
+// warn tells of short secrets (RFC 8945, section 8), once for all of them.
+func (k *checkedKeys) warn(w io.Writer, file string) {
+	if k.short == 0 {
+		return
+	}
+	rest := ""
+	if k.short > 1 {
+		rest = fmt.Sprintf(", and %s more", count(k.short-1, "secret"))
+	}
+	fmt.Fprintf(w, "warning: %s:%d: the secret of number %s has %s, fewer than the %d of %s%s: longer ones are safer\n",
+		file, k.first.At, k.first.Number, count(len(k.first.Secret), "octet"), k.first.Algorithm.Size(), k.first.Algorithm, rest)
+}
+
 // checkKeys counts the keys of a file, or tells what is wrong with it.
-func checkKeys(r io.Reader, name string, apex rr.Name) (n int, err error) {
+func checkKeys(r io.Reader, name string, apex rr.Name) (k checkedKeys, err error) {
 	var lines []string
 	seen := map[uint64]uint32{} // where a number is
 	err = keys.Parse(r, apex, func(l keys.Line, err error) bool {
@@ -130,7 +151,12 @@ func checkKeys(r io.Reader, name string, apex rr.Name) (n int, err error) {
 			lines = append(lines, fmt.Sprintf("%s:%d: %s", name, fault.At, fault.Text))
 			return len(lines) < maxKeyFaults
 		}
-		n++
+		k.keys++
+		if len(l.Secret) < l.Algorithm.Size() {
+			if k.short++; k.short == 1 {
+				k.first = l
+			}
+		}
 		packed := packNumber(l.Number)
 		if first, twice := seen[packed]; twice {
 			lines = append(lines, fmt.Sprintf("%s:%d: number %s has a key at line %d already: remove one", name, l.At, l.Number, first))
@@ -140,18 +166,18 @@ func checkKeys(r io.Reader, name string, apex rr.Name) (n int, err error) {
 	})
 	switch {
 	case err != nil:
-		return 0, fmt.Errorf("%s: %w", name, err)
+		return k, fmt.Errorf("%s: %w", name, err)
 	case len(lines) == maxKeyFaults:
 		lines = append(lines, name+": and perhaps more; nothing is imported")
 	case len(lines) > 0:
 		lines = append(lines, name+": nothing is imported")
-	case n == 0:
+	case k.keys == 0:
 		lines = []string{name + ": there is no key in it"}
 	}
 	if len(lines) > 0 {
-		return 0, &userError{lines}
+		return k, &userError{lines}
 	}
-	return n, nil
+	return k, nil
 }
 
 // packNumber makes a number small: its digits and how many they are.
