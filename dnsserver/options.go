@@ -134,7 +134,8 @@ type Limits struct {
 	// for 20 minutes, some 200 octets each (100,000). More are refused.
 	SourceUpdates int
 	// UpdateAnswers is how many answers to signed updates are remembered for some seconds, 32 octets
-	// each (65,536), for messages that are sent again.
+	// each (262,144), for messages that are sent again. Half as many of one shared key may come in a second:
+	// of more it is not known any more whether they are copies, and they get BADTIME.
 	UpdateAnswers int
 	// KeyVerifications is how many signatures of SIG(0) are verified in a second (2000, a tenth of a
 	// core). More get SERVFAIL. After 20 wrong ones from one source none of its are until the minute is over.
@@ -183,7 +184,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.BatchOps, 1024)
 	set(&l.SlowQueue, 2048)
 	set(&l.SourceUpdates, 100_000)
-	set(&l.UpdateAnswers, 1<<16)
+	set(&l.UpdateAnswers, 1<<18)
 	set(&l.NamesPerNumber, 32)
 	set(&l.KeyVerifications, 2000)
 	set(&l.ClaimsPerSource, 10)
