@@ -326,11 +326,9 @@ func TestEveryFaultyZoneIsNamed(t *testing.T) {
 	}
 }
 
-func TestMetrics(t *testing.T) {
-	o := testOptions(t)
-	o.MetricsListen = netip.MustParseAddrPort("127.0.0.1:0")
-	s, _ := start(t, o)
-	ask(t, "udp", s.Addrs()[0], insert("m."+apex+" 60 A 192.0.2.1"))
+// wantMetrics has the server's metrics hold these lines.
+func wantMetrics(t *testing.T, s *Server, lines ...string) {
+	t.Helper()
 	resp, err := http.Get("http://" + s.MetricsAddr().String() + "/metrics")
 	if err != nil {
 		t.Fatal(err)
@@ -341,16 +339,24 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	http.DefaultClient.CloseIdleConnections()
-	for _, want := range []string{
-		`dialtone_updates_total{rcode="NOERROR"} 1`,
-		`dialtone_zone_serial{zone="phones.example."} 2`,
-		`dialtone_zone_failed{zone="phones.example."} 0`,
-		`dialtone_messages_total{proto="udp"} 1`,
-	} {
+	for _, want := range lines {
 		if !strings.Contains(string(body), want) {
 			t.Errorf("%q is missing in:\n%s", want, body)
 		}
 	}
+}
+
+func TestMetrics(t *testing.T) {
+	o := testOptions(t)
+	o.MetricsListen = netip.MustParseAddrPort("127.0.0.1:0")
+	s, _ := start(t, o)
+	ask(t, "udp", s.Addrs()[0], insert("m."+apex+" 60 A 192.0.2.1"))
+	wantMetrics(t, s,
+		`dialtone_updates_total{rcode="NOERROR"} 1`,
+		`dialtone_zone_serial{zone="phones.example."} 2`,
+		`dialtone_zone_failed{zone="phones.example."} 0`,
+		`dialtone_messages_total{proto="udp"} 1`,
+	)
 }
 
 func TestQueryOverUDPAllocatesNothing(t *testing.T) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -67,15 +66,11 @@ func (f *phoneFlags) run(c *cobra.Command, text string) error {
 	}
 	status := statusWriter{registrationFlags: &f.registrationFlags, number: a.Registration.Number, w: out}
 	a.Notify = status.tell
-	ctx := c.Context()
-	if ctx == nil {
-		ctx = context.Background()
-	}
 	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
 		signals = append(signals, syscall.SIGHUP)
 	}
-	ctx, stop := signal.NotifyContext(ctx, signals...)
+	ctx, stop := signal.NotifyContext(c.Context(), signals...)
 	defer stop()
 	if err := answering(ctx, answerer, a.Run); err != nil {
 		var mistake *userError

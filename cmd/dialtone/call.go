@@ -98,11 +98,7 @@ func (f *callFlags) run(c *cobra.Command, text string) error {
 			return usage(c, err.Error())
 		}
 	}
-	ctx := c.Context()
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second Ctrl-C does not wait for the other side
 	caller := &call.Caller{

@@ -46,11 +46,7 @@ func (f *keyFlags) ask(c *cobra.Command, do func(ctx context.Context, conf *conf
 		return err
 	}
 	opts.Logger = slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	ctx := c.Context()
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	to, err := dnsserver.Commands(ctx, opts)
 	if err == nil {

@@ -18,9 +18,7 @@ import (
 )
 
 func numberCommand() *cobra.Command {
-	c := groupCommand("number", "See what a number has, and free it", numberShowCommand(), numberReleaseCommand())
-	c.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return forgotConfig(c) }
-	return c
+	return serverCommands("number", "See what a number has, and free it", numberShowCommand(), numberReleaseCommand())
 }
 
 // askNumber asks the running server about a number.

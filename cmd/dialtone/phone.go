@@ -83,11 +83,7 @@ func envOr(name, otherwise string) string {
 
 // context ends with the timeout, or when the user has enough of it.
 func (w *where) context(c *cobra.Command) (context.Context, context.CancelFunc) {
-	ctx := c.Context()
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 	ctx, cancel := context.WithTimeoutCause(ctx, w.timeout, fmt.Errorf("%w within %s", phone.ErrUnreachable, w.timeout))
 	return ctx, func() { cancel(); stop() }
 }
