@@ -78,7 +78,7 @@ type exchange struct {
 	key     *Key                                  // signs the message; nil: it is not signed
 	tcp     bool                                  // not by UDP
 
-	parcels map[string]*parcel // of an update, for each server
+	parcels map[string]*parcel // the last for each server
 }
 
 // do sends until a server answers. One that fails is left for the next; what
@@ -240,9 +240,9 @@ func printable(text string) string {
 	}, text)
 }
 
-// systemServers are those of /etc/resolv.conf.
-func systemServers(file string) ([]string, error) {
-	conf, err := dns.ClientConfigFromFile(file)
+// systemServers are those of resolvConf.
+func systemServers() ([]string, error) {
+	conf, err := dns.ClientConfigFromFile(resolvConf)
 	if err != nil {
 		return nil, fmt.Errorf("the system's name servers: %w", err)
 	}
@@ -251,7 +251,7 @@ func systemServers(file string) ([]string, error) {
 		servers = append(servers, net.JoinHostPort(s, conf.Port))
 	}
 	if len(servers) == 0 {
-		return nil, fmt.Errorf("the system's name servers: there are none in %s", file)
+		return nil, fmt.Errorf("the system's name servers: there are none in %s", resolvConf)
 	}
 	return servers, nil
 }
@@ -263,10 +263,7 @@ const resolvConf = "/etc/resolv.conf"
 // all attempts go to the same address.
 func withPorts(ctx context.Context, servers []string) (out []string, err error) {
 	for _, s := range servers {
-		host, port, err := net.SplitHostPort(s)
-		if err != nil {
-			host, port = strings.Trim(s, "[]"), "53"
-		}
+		host, port := hostPort(s)
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 			return nil, mistake("server %q: %q is no port: it is a number from 1 to 65535", s, port)
 		}
@@ -288,10 +285,18 @@ func withPorts(ctx context.Context, servers []string) (out []string, err error) 
 	return out, nil
 }
 
-// checkZone gives the zone's name with a final dot.
-func checkZone(zone string) (string, error) {
-	if _, ok := dns.IsDomainName(zone); !ok || zone == "" {
-		return "", mistake("%q is no name of a zone: write it as phones.example", zone)
+// hostPort splits the address of a server, whose port is 53 unless it says another.
+func hostPort(server string) (host, port string) {
+	if host, port, err := net.SplitHostPort(server); err == nil {
+		return host, port
 	}
-	return dns.Fqdn(zone), nil
+	return strings.Trim(server, "[]"), "53"
+}
+
+// checkZone finds what is no name of a zone.
+func checkZone(zone string) error {
+	if _, ok := dns.IsDomainName(zone); !ok || zone == "" {
+		return mistake("%q is no name of a zone: write it as phones.example", zone)
+	}
+	return nil
 }

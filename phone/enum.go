@@ -148,9 +148,7 @@ func (w *enumWalk) domain(name string, links int, ttl uint32) error {
 			records = append(records, n)
 		}
 	}
-	slices.SortStableFunc(records, func(a, b *dns.NAPTR) int {
-		return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.Preference, b.Preference))
-	})
+	slices.SortStableFunc(records, byOrder)
 	for _, n := range records {
 		if len(w.uris) == maxURIs || w.records == maxRecords {
 			break

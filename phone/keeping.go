@@ -336,10 +336,7 @@ func (k *keeping) stop(ctx context.Context) error {
 // one of them is a name.
 func literals(servers []string) (list []string) {
 	for _, s := range servers {
-		host, port, err := net.SplitHostPort(s)
-		if err != nil {
-			host, port = s, "53"
-		}
+		host, port := hostPort(s)
 		a, err := netip.ParseAddr(host)
 		if err != nil {
 			return nil

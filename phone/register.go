@@ -155,14 +155,14 @@ func (r *Registration) granted(reply *dns.Msg) (lease, key time.Duration) {
 
 // check finds what no server would take.
 func (r *Registration) check() error {
-	if _, err := checkZone(r.Zone); err != nil {
+	if err := checkZone(r.Zone); err != nil {
 		return err
 	}
 	if err := r.Number.check(); err != nil {
 		return err
 	}
-	if r.TTL > 1<<31-1 { // RFC 2181, section 8
-		return mistake("TTL %d is more than %d", r.TTL, 1<<31-1)
+	if r.TTL > maxTTL {
+		return mistake("TTL %d is more than %d", r.TTL, maxTTL)
 	}
 	const most = (1<<32 - 1) * time.Second
 	switch {

@@ -40,20 +40,17 @@ type Contact struct {
 	TTL       time.Duration  // how long this may be used without asking again
 }
 
-// sipPort and sipsPort are the ports without an SRV record (RFC 3261, section
-// 19.1.2).
-const (
-	sipPort  = 5060
-	sipsPort = 5061
-)
+// sipPort is the port without an SRV record (RFC 3261, section 19.1.2).
+const sipPort = 5060
 
 // Locate follows RFC 3263, section 4: NAPTR records tell the transports, SRV
 // records hosts and ports, addresses the rest. A number that has nothing but an
 // address is reached by UDP at port 5060.
 //
-// Errors are ErrNotRegistered, ErrUnreachable or a *ServerError, wrapped.
+// Errors are an *InputError, ErrNotRegistered, ErrUnreachable or a *ServerError,
+// wrapped.
 func (r *Resolver) Locate(ctx context.Context, n Number) (*Location, error) {
-	if _, err := checkZone(r.Zone); err != nil {
+	if err := checkZone(r.Zone); err != nil {
 		return nil, err
 	}
 	if err := n.check(); err != nil {
@@ -65,11 +62,8 @@ func (r *Resolver) Locate(ctx context.Context, n Number) (*Location, error) {
 	}
 	l := &Location{Number: n, Name: n.Name(r.Zone)}
 	// All that a number usually has, at once and not one behind the other.
-	usual := []question{{l.Name, dns.TypeNAPTR}, {l.Name, dns.TypeAAAA}, {l.Name, dns.TypeA}}
-	for _, s := range srvNames {
-		usual = append(usual, question{s.prefix + l.Name, dns.TypeSRV})
-	}
-	if _, err := q.ask(usual...); errors.Is(err, ErrUnreachable) || ctx.Err() != nil {
+	usual := append(srvQuestions(l.Name), question{l.Name, dns.TypeNAPTR}, question{l.Name, dns.TypeAAAA}, question{l.Name, dns.TypeA})
+	if _, err := q.ask(usual...); err != nil && (errors.Is(err, ErrUnreachable) || ctx.Err() != nil) {
 		return nil, err
 	}
 	services := q.services(l.Name)
@@ -113,7 +107,7 @@ type query struct {
 func (r *Resolver) query(ctx context.Context) (*query, error) {
 	servers, err := withPorts(ctx, r.Servers)
 	if err == nil && len(servers) == 0 {
-		servers, err = systemServers(resolvConf)
+		servers, err = systemServers()
 	}
 	return newQuery(ctx, servers), err
 }
@@ -139,9 +133,7 @@ func (q *query) services(name string) (list []service) {
 			ways = append(ways, n)
 		}
 	}
-	slices.SortStableFunc(ways, func(a, b *dns.NAPTR) int {
-		return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.Preference, b.Preference))
-	})
+	slices.SortStableFunc(ways, byOrder)
 	for _, n := range ways[:min(len(ways), maxServices)] {
 		srv, _ := q.all(n.Replacement, dns.TypeSRV)
 		list = append(list, servers(srv[0], naptrServices[strings.ToUpper(n.Service)], n.Hdr.Ttl)...)
@@ -149,11 +141,7 @@ func (q *query) services(name string) (list []service) {
 	if len(ways) > 0 {
 		return list
 	}
-	asked := make([]question, len(srvNames))
-	for i, s := range srvNames {
-		asked[i] = question{s.prefix + name, dns.TypeSRV}
-	}
-	found, _ := q.ask(asked...)
+	found, _ := q.ask(srvQuestions(name)...)
 	any := false
 	for i, s := range srvNames {
 		any = any || slices.ContainsFunc(found[i], func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeSRV })
@@ -162,7 +150,22 @@ func (q *query) services(name string) (list []service) {
 	if any {
 		return list // or none, when the only host is "." (RFC 2782)
 	}
-	return []service{{"udp", name, sipPort, 1<<31 - 1}}
+	return []service{{"udp", name, sipPort, maxTTL}}
+}
+
+// srvQuestions asks for the SRV records of a name, in the order of srvNames.
+func srvQuestions(name string) []question {
+	asked := make([]question, len(srvNames))
+	for i, s := range srvNames {
+		asked[i] = question{s.prefix + name, dns.TypeSRV}
+	}
+	return asked
+}
+
+// byOrder compares NAPTR records: the first is tried first (RFC 3403, section
+// 4.1).
+func byOrder(a, b *dns.NAPTR) int {
+	return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.Preference, b.Preference))
 }
 
 // servers puts SRV records in the order in which they are to be tried: by

@@ -18,9 +18,10 @@ import (
 // extended regular expressions it does not have: collating symbols and
 // equivalence classes ([.a.], [=a=]), counts whose repetition makes more than
 // maxPattern of the pattern, and what POSIX leaves undefined, such as \d and
-// back-references in the pattern; these are errors. Where a pattern can match the same digits in several ways, it takes
-// the longest match as POSIX does, but among those not the one whose first group
-// is longest: ^([0-9]|[0-9][0-9])([0-9]*)$ gives the first group one digit here.
+// back-references in the pattern; these are errors. Where a pattern can match the
+// same digits in several ways, it takes the longest match as POSIX does, but among
+// those not the one whose first group is longest: ^([0-9]|[0-9][0-9])([0-9]*)$
+// gives the first group one digit here.
 func substitute(expression, number string) (string, error) {
 	pattern, replacement, err := splitExpression(expression)
 	if err != nil {

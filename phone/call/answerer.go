@@ -139,7 +139,6 @@ type taken struct {
 
 	mu struct {
 		sync.Mutex
-		acked  bool
 		stream *stream // nil while ACK is to bring it
 		fault  error
 	}
@@ -297,8 +296,9 @@ func (a *Answerer) ack(req *sip.Request, tx sip.ServerTransaction) {
 		t.mu.stream, t.mu.fault = agreed(t.media.local, req.Body())
 	}
 	_ = t.dialog.ReadAck(req, tx) // one that is not for the last answer is not awaited
-	if !t.mu.acked {
-		t.mu.acked = true
+	select {
+	case <-t.acked:
+	default:
 		close(t.acked)
 	}
 	t.mu.Unlock()

@@ -20,10 +20,10 @@ type talking struct {
 func (t *talking) until(ctx, dialog context.Context) (ended bool) {
 	t.media.listen(t.stream, t.record, t.fault)
 	enough, cancel := context.WithCancel(ctx)
-	if t.limit > 0 {
-		enough, cancel = context.WithTimeout(ctx, t.limit)
-	}
 	defer cancel()
+	if t.limit > 0 {
+		defer time.AfterFunc(t.limit, cancel).Stop()
+	}
 	played := make(chan struct{})
 	go func() {
 		defer close(played)

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -116,7 +115,7 @@ func uriHost(a netip.Addr) string {
 // contactOf says where requests in a dialog reach us.
 func contactOf(addr netip.Addr, port int, transport string) sip.ContactHeader {
 	uri := sip.Uri{Scheme: "sip", User: product, Host: uriHost(addr), Port: port}
-	if transport = strings.ToLower(transport); transport != "udp" {
+	if transport != "udp" {
 		uri.UriParams.Add("transport", transport)
 	}
 	return sip.ContactHeader{Address: uri}
