@@ -80,8 +80,8 @@ func envName(path string) string {
 	return envPrefix + "_" + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }
 
-// overridable lists the settings that the environment can override: listen,
-// and all that have a single value and stand in no list.
+// overridable lists the settings that the environment can override: all that
+// stand in no list of sections. Lists of texts, such as listen, have commas.
 func overridable() (paths []string) {
 	for name, s := range settings {
 		switch s.kind {

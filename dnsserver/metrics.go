@@ -202,7 +202,7 @@ func (s *Server) collectZones(e exporter) {
 		e.gauge("zone_serial", "Serial of the zone.", float64(serial), "zone", apex)
 		e.gauge("zone_names", "Names with data.", float64(names), "zone", apex)
 		e.gauge("zone_octets", "Octets of an uncompressed transfer, roughly.", float64(size), "zone", apex)
-		e.count("zone_commits_total", "Commits of the zone: each is one sync and one serial.", z.Commits.Load(), "zone", apex)
+		e.count("zone_commits_total", "Commits of the zone: each is one sync, and one serial unless it changes leases only.", z.Commits.Load(), "zone", apex)
 		e.count("zone_commits_gathered_total", "Batches of updates that commit_interval made wait for more.", z.Gathered.Load(), "zone", apex)
 		leased, octets := z.Leased()
 		e.gauge("zone_leases", "Numbers with a lease, or with a key that has signed.", float64(leased), "zone", apex)

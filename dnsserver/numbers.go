@@ -3,6 +3,7 @@ package dnsserver
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 
 	"fmt"
 	"net/netip"
@@ -88,7 +89,7 @@ func (c *commands) zoneFor(q NumberQuestion) (*servedZone, error) {
 		}
 		return s.zoneOf(s.opts.Zones[0].Apex), nil
 	}
-	apex, err := rr.ParseName(strings.TrimSuffix(q.Zone, ".") + ".")
+	apex, err := rr.ParseName(q.Zone)
 	if err != nil {
 		return nil, control.Mistakef("zone %q: %v", q.Zone, err)
 	}
@@ -98,17 +99,13 @@ func (c *commands) zoneFor(q NumberQuestion) (*servedZone, error) {
 	return nil, control.Mistakef("the zone %s is not served here", apex)
 }
 
-func nameOf(number string, apex rr.Name) rr.Name {
-	return rr.Name(string(byte(len(number))) + number + string(apex))
-}
-
 // recordsOf reads what a number has, at its name and below it.
 func recordsOf(z *zone.Zone, number string) ([]rr.RR, error) {
 	owners, err := z.Below(number)
 	if err != nil {
 		return nil, err
 	}
-	own := nameOf(number, z.Apex())
+	own := rr.NumberName(number, z.Apex())
 	owners = slices.DeleteFunc(owners, func(n rr.Name) bool { return n.EqualFold(own) })
 	reader := zone.NewReader()
 	defer reader.Close()
@@ -147,7 +144,7 @@ func (c *commands) showNumber(ctx context.Context, who control.Peer, q NumberQue
 	if err != nil {
 		return NumberInfo{}, err
 	}
-	own := nameOf(q.Number, z.o.Apex)
+	own := rr.NumberName(q.Number, z.o.Apex)
 	i := NumberInfo{
 		Zone: z.o.Apex.String(), Number: q.Number, Name: own.String(), Records: []string{}, Addresses: []netip.Addr{}, Now: c.s.opts.Now(),
 		Lease: atMilli(r.Lease), KeyLease: atMilli(r.KeyLease), Updated: atMilli(r.Updated), From: r.From,
@@ -172,19 +169,23 @@ func (c *commands) showNumber(ctx context.Context, who control.Peer, q NumberQue
 			i.PublicKey = keyText(x.Data)
 		}
 	}
-	i.Key = c.keyOf(ctx, who, i.Zone, q.Number)
 	i.Blocked = c.book.IsBlocked(own)
-	return i, nil
+	i.Key, err = c.keyOf(ctx, who, i.Zone, q.Number)
+	return i, err
 }
 
 // keyOf tells of a number's shared secret; nil when it has none.
-func (c *commands) keyOf(ctx context.Context, who control.Peer, zone, number string) *keys.Info {
+func (c *commands) keyOf(ctx context.Context, who control.Peer, zone, number string) (*keys.Info, error) {
 	k, err := c.book.Show(ctx, who, keys.Show{Zone: zone, Number: number})
-	if err != nil {
-		return nil
+	var none *control.Mistake
+	switch {
+	case errors.As(err, &none):
+		return nil, nil
+	case err != nil: // a store that cannot be read does not say that there is none
+		return nil, err
 	}
 	k.Secret = nil
-	return &k
+	return &k, nil
 }
 
 // keyText is a KEY record in short.
@@ -219,7 +220,10 @@ func (c *commands) releaseNumber(ctx context.Context, who control.Peer, q Number
 	if err != nil {
 		return out, err
 	}
-	key := c.keyOf(ctx, who, out.Zone, q.Number)
+	key, err := c.keyOf(ctx, who, out.Zone, q.Number)
+	if err != nil {
+		return out, err
+	}
 	revokes := !q.KeepSecret && key != nil && (key.Kind == keys.KindKept || key.Kind == keys.KindDerived)
 	if len(list) == 0 && r.SaysNothing() && !revokes {
 		return out, control.Mistakef("number %s has nothing in %s: no records, no lease and no key", q.Number, out.Zone)
@@ -230,6 +234,9 @@ func (c *commands) releaseNumber(ctx context.Context, who control.Peer, q Number
 			return out, err
 		}
 		out.Revoked = true
+		if list, err = recordsOf(z.z, q.Number); err != nil { // what the key had signed before is done by now
+			return out, err
+		}
 	}
 	op := &releaseOp{number: q.Number, done: make(chan zone.Committed, 1)}
 	if err := z.z.Submit(op); err != nil {
@@ -247,7 +254,9 @@ func (c *commands) releaseNumber(ctx context.Context, who control.Peer, q Number
 	if err := c.s.audit(entry); err != nil {
 		return out, fmt.Errorf("the number is released, but %w", err)
 	}
-	out.Key = c.keyOf(ctx, who, out.Zone, q.Number)
+	if out.Key, err = c.keyOf(ctx, who, out.Zone, q.Number); err != nil {
+		return out, fmt.Errorf("the number is released, but %w", err)
+	}
 	return out, nil
 }
 

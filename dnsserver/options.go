@@ -140,7 +140,7 @@ type Limits struct {
 	// KeyVerifications is how many signatures of SIG(0) are verified in a second (2000, a tenth of a
 	// core). More get SERVFAIL. After 20 wrong ones from one source none of its are until the minute is over.
 	KeyVerifications int
-	// ClaimsPerSource is how many numbers an address, or an IPv6 network of 64 bits, may claim in a
+	// ClaimsPerSource is how many numbers an address, or an IPv6 network of 48 bits, may claim in a
 	// minute by rules with first_come (10).
 	ClaimsPerSource int
 	// KeyCache is how many keys of phones are remembered that have signed something, some 500 octets each

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -246,16 +247,7 @@ func keysIn(m *update.Message, owner rr.Name) (rdatas []string) {
 }
 
 func sameKeys(have, brought []string) bool {
-	for _, b := range brought {
-		same := false
-		for _, h := range have {
-			same = same || h == b
-		}
-		if !same {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(brought, func(b string) bool { return !slices.Contains(have, b) })
 }
 
 // digestOf stands for all that a SIG(0) covers.

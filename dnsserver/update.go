@@ -71,9 +71,6 @@ func (s *Server) submit(t *task, u *pendingUpdate) error {
 		return &update.Error{Rcode: dns.RcodeNotAuth, EDE: answer.EDENotAuthoritative, Text: "no such zone here"}
 	}
 	who, err := s.principal(t, u)
-	if errors.Is(err, errRepeated) {
-		return err
-	}
 	if err == nil {
 		err = update.Authorize(m, who, u.zone.o.ACL)
 	}
@@ -317,9 +314,6 @@ func (u *pendingUpdate) keepHeader(msg []byte, rq *answer.Request) {
 func (s *Server) finishUpdate(w *worker, u *pendingUpdate) []byte {
 	now := s.opts.Now()
 	o := s.outcome(u)
-	if errors.Is(u.result.Err, errRepeated) {
-		o = u.first
-	}
 	s.countUpdate(u, o.rcode)
 	s.logUpdate(u, o.rcode, o.ede)
 	old := u.isOld()
@@ -366,6 +360,9 @@ func (s *Server) writeReply(w *worker, u *pendingUpdate, o outcome, sign signer,
 
 // outcome maps the result to what is answered. It is the only place that does.
 func (s *Server) outcome(u *pendingUpdate) outcome {
+	if errors.Is(u.result.Err, errRepeated) {
+		return u.first
+	}
 	rcode, ede := s.result(u)
 	o := outcome{rcode: rcode, ede: ede}
 	if rcode == dns.RcodeSuccess { // RFC 9664, section 4.3

@@ -62,7 +62,7 @@ func (r *Resolver) Locate(ctx context.Context, n Number) (*Location, error) {
 	}
 	l := &Location{Number: n, Name: n.Name(r.Zone)}
 	// All that a number usually has, at once and not one behind the other.
-	usual := append(srvQuestions(l.Name), question{l.Name, dns.TypeNAPTR}, question{l.Name, dns.TypeAAAA}, question{l.Name, dns.TypeA})
+	usual := append([]question{{l.Name, dns.TypeNAPTR}, {l.Name, dns.TypeAAAA}, {l.Name, dns.TypeA}}, srvQuestions(l.Name)...)
 	if _, err := q.ask(usual...); err != nil && (errors.Is(err, ErrUnreachable) || ctx.Err() != nil) {
 		return nil, err
 	}

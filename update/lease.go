@@ -57,7 +57,7 @@ func (m *Message) applyLease(s State, v *view, o LeaseLimits) error {
 		return m.settleKEY(s, v)
 	}
 	for _, number := range m.numbers(v.apex, m.Lease != nil && m.Lease.Seconds == 0) {
-		owner := nameOf(number, v.apex)
+		owner := rr.NumberName(number, v.apex)
 		own := m.isOwn(owner)
 		r := s.Registration(number)
 		l := m.Lease
@@ -101,7 +101,7 @@ func (m *Message) chooseDefault(s State, o LeaseLimits) {
 	}
 	apex := s.Apex()
 	for _, number := range m.numbers(apex, false) {
-		owner := nameOf(number, apex)
+		owner := rr.NumberName(number, apex)
 		if !rr.IsNumber(number) || !m.list.OwnsName(m.who, owner) {
 			continue
 		}
@@ -147,7 +147,7 @@ func (m *Message) settleKEY(s State, v *view) error {
 			continue
 		}
 		number := n.owner.Lower().TopLabel(v.apex)
-		owner := nameOf(number, v.apex)
+		owner := rr.NumberName(number, v.apex)
 		if number == "" || !n.owner.EqualFold(owner) {
 			continue
 		}
@@ -160,10 +160,6 @@ func (m *Message) settleKEY(s State, v *view) error {
 		}
 	}
 	return nil
-}
-
-func nameOf(number string, apex rr.Name) rr.Name {
-	return rr.Name(string(byte(len(number))) + number + string(apex))
 }
 
 // isOwn tells whether the update is signed by the public key of a number.

@@ -102,7 +102,7 @@ func (m *memory) IsEmpty(number string) bool {
 
 func (m *memory) CountBelow(number string) (n int, err error) {
 	for owner := range m.sets {
-		if o := rr.Name(owner); o.TopLabel(m.apex) == number && !o.EqualFold(nameOf(number, m.apex)) {
+		if o := rr.Name(owner); o.TopLabel(m.apex) == number && !o.EqualFold(rr.NumberName(number, m.apex)) {
 			n++
 		}
 	}
@@ -115,7 +115,7 @@ func (m *memory) forgetEmpty() {
 		if m.IsEmpty(number) {
 			r.Lease, r.KeyLease = 0, 0
 		}
-		if _, ok := m.RRset(nameOf(number, m.apex), dns.TypeKEY); !ok {
+		if _, ok := m.RRset(rr.NumberName(number, m.apex), dns.TypeKEY); !ok {
 			r.KeyLease = 0
 		}
 		m.Hold(r)

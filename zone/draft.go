@@ -25,7 +25,7 @@ type Draft struct {
 	undo    []undoStep              // of the op that is being evaluated
 	held    draftHeld               // what is held beside records
 	octets  int                     // of all that was read and set in this batch, roughly
-	fault   error                   // what an op did wrong to the draft
+	fault   error                   // what an op did wrong to the draft, or the store could not tell
 	path    table.Path
 }
 

@@ -130,7 +130,7 @@ func (d *Draft) end(n *draftNumber) {
 	}
 	d.complete(n)
 	if keyToo {
-		d.Set(d.nameOf(n.Number), rr.RRset{Type: dns.TypeKEY})
+		d.Set(rr.NumberName(n.Number, d.z.apex), rr.RRset{Type: dns.TypeKEY})
 		n.KeyLease, n.write = 0, true
 	}
 }
@@ -150,14 +150,10 @@ func (d *Draft) complete(n *draftNumber) {
 	n.whole = true
 }
 
-func (d *Draft) nameOf(number string) rr.Name {
-	return rr.Name(string(byte(len(number))) + number + string(d.z.apex))
-}
-
 // takeAway removes all records of a number and of the names below it, its KEY
 // only with keyToo.
 func (d *Draft) takeAway(number string, keyToo bool, below []rr.Name) {
-	own := d.nameOf(number)
+	own := rr.NumberName(number, d.z.apex)
 	for i := range len(below) + 1 {
 		owner := own
 		if i < len(below) {
@@ -255,7 +251,7 @@ func (d *Draft) forgetEmpty() {
 }
 
 func (d *Draft) forgetIfEmpty(n *draftNumber) {
-	if n.Lease == 0 && n.KeyLease == 0 || !d.isEmpty(n.Number) {
+	if n.Lease == 0 && n.KeyLease == 0 || !d.IsEmpty(n.Number) {
 		return
 	}
 	d.noteUndo(n)
@@ -263,17 +259,22 @@ func (d *Draft) forgetIfEmpty(n *draftNumber) {
 	d.complete(n)
 }
 
-func (d *Draft) isEmpty(number string) bool {
-	if len(d.node(d.nameOf(number)).now) > 0 {
+// IsEmpty tells whether a number has no records, at its name and below it.
+func (d *Draft) IsEmpty(number string) bool {
+	if len(d.node(rr.NumberName(number, d.z.apex)).now) > 0 {
 		return false
 	}
 	names, err := d.namesBelow(number)
+	if err != nil {
+		d.fault = err
+		return false
+	}
 	for _, owner := range names {
 		if len(d.node(owner).now) > 0 {
 			return false
 		}
 	}
-	return err == nil
+	return true
 }
 
 func (d *Draft) noteUndo(n *draftNumber) {
@@ -314,9 +315,6 @@ func (d *Draft) CountBelow(number string) (int, error) {
 	}
 	return len(seen), err
 }
-
-// IsEmpty tells whether a number has no records, at its name and below it.
-func (d *Draft) IsEmpty(number string) bool { return d.isEmpty(number) }
 
 // Hold replaces what is held of a number.
 func (d *Draft) Hold(r rr.Registration) {

@@ -278,11 +278,14 @@ func (w *writer) evaluate(op Op) {
 	r := Committed{}
 	if w.z.table.Full() && !shrinks(op) {
 		r.Err = fmt.Errorf("%w: memory of zone %s is full", ErrStore, w.z.apex)
-	} else if r.Err = op.Evaluate(d); r.Err == nil {
-		if d.fault == nil && d.held.used {
+	} else {
+		r.Err = op.Evaluate(d)
+		if r.Err == nil && d.fault == nil && d.held.used {
 			d.forgetEmpty()
 		}
-		r.Err = d.fault
+		if d.fault != nil {
+			r.Err = d.fault // what the op concluded in spite of it counts for nothing
+		}
 		if r.Err == nil && !w.follows() {
 			// Jumps of the serial that are each allowed can be too far together.
 			r.Err, w.apart = ErrSerial, len(w.ops) > 0

@@ -82,8 +82,8 @@ func (f *callFlags) run(c *cobra.Command, text string) error {
 	}
 	ring := f.ring || f.audio != "" || f.record != ""
 	switch {
-	case c.Flags().Changed("for") && f.length <= 0 || f.timeout <= 0:
-		return usage(c, "--for and --timeout are lengths of time, such as 10s")
+	case c.Flags().Changed("for") && f.length <= 0:
+		return usage(c, "--for is a length of time, such as 10s")
 	case f.length > 0 && !ring:
 		return usage(c, "--for is for calls: add --ring")
 	}

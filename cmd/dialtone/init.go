@@ -49,9 +49,9 @@ func initCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "init DIR --zone ZONE --ns NAME=ADDRESS",
 		Short: "Write a configuration and a zone to begin with",
-		Long: `Write a commented configuration, a zone file and fresh secrets into a new directory, or
-an empty one. The first --ns is this server, others are secondaries: they may copy the
-zone and are told of changes.`,
+		Long: `Write a commented configuration, a zone file and fresh secrets into a directory, which is
+made if need be. No file that is there already is written over. The first --ns is this
+server, others are secondaries: they may copy the zone and are told of changes.`,
 		Example: `  dialtone init /etc/dialtone --zone phones.example --ns ns1=192.0.2.53 --ns ns2=198.51.100.53,2001:db8::53`,
 		Args:    exactly("DIR"),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -213,9 +213,13 @@ func printKeys(out *bufio.Writer, list iter.Seq2[keys.Info, error], asJSON bool)
 }
 
 // others says what the list does not have.
-func (f *keyFlags) others(w io.Writer, conf *config.Config, rows int) (err error) {
+func (f *keyFlags) others(w io.Writer, conf *config.Config, rows int) error {
+	apex, err := f.apex(conf)
+	if err != nil {
+		return err
+	}
 	for _, z := range conf.Zones {
-		if f.zone != "" && z.Name.String() != f.zone && z.Name.String() != f.zone+"." || len(z.Seed) == 0 {
+		if z.Name != apex || len(z.Seed) == 0 {
 			continue
 		}
 		_, err = fmt.Fprintf(w, "Every other number of %s has its derived key.\n", z.Name)

@@ -119,9 +119,7 @@ func (z *Zone) state(number string) (s state, err error) {
 	return s, err
 }
 
-func (s *state) name() rr.Name {
-	return rr.Name(string([]byte{byte(len(s.number))}) + s.number + string(s.z.Apex))
-}
+func (s *state) name() rr.Name { return rr.NumberName(s.number, s.z.Apex) }
 
 // key is the key that works.
 func (s *state) key() (k tsig.Key, ok bool, err error) {

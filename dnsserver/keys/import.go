@@ -93,7 +93,7 @@ func (i *importer) take(l Line, err error) bool {
 		i.err = &control.Mistake{Text: err.Error()}
 		return false
 	}
-	name := rr.Name(string([]byte{byte(len(l.Number))}) + l.Number + string(i.z.Apex))
+	name := rr.NumberName(l.Number, i.z.Apex)
 	if k, ok := i.b.configured[name.Lower()]; ok {
 		i.err = control.Mistakef("line %d: the key of %s is in the configuration, which goes before all others: take %s out of keys and restart the server, or out of the file", l.At, l.Number, k.Name)
 		return false

@@ -84,8 +84,8 @@ func (b *Book) Register(s *control.Server) {
 	control.HandleUpload(s, RequestImport, MaxImport, b.Import)
 }
 
-// find gives the number's state; ok is false when its key is in the
-// configuration.
+// find gives the number's state; configured is its key in the configuration, or
+// nil.
 func (b *Book) find(zone, number string) (s state, configured *tsig.Key, err error) {
 	z, err := b.zone(zone)
 	if err != nil {

@@ -34,7 +34,8 @@
 //     number's own name, as 5551234.phones.example., and may change that name
 //     and what is below it, such as _sip._udp.5551234. Unless the rule has types
 //     of its own these are addresses and what leads to them: A, AAAA, SRV, NAPTR,
-//     TXT, HTTPS, SVCB, and the deletion of all of a name.
+//     TXT, HTTPS, SVCB, KEY (package update lets only a number's public key change
+//     its own), and the deletion of all of a name.
 //   - Rule.Numbers: single numbers, ranges and first digits, for a PBX, a DHCP
 //     server or a reseller.
 //

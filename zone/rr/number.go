@@ -16,6 +16,11 @@ func IsNumber(label string) bool {
 	return true
 }
 
+// NumberName is the name of a terminal number in the zone with this apex.
+func NumberName(number string, apex Name) Name {
+	return Name(string(byte(len(number))) + number + string(apex))
+}
+
 // NumberOf gives the terminal number that n is, or is below: the label next to
 // the apex. own tells that n is its very name.
 func (n Name) NumberOf(apex Name) (number string, own, ok bool) {

@@ -144,7 +144,7 @@ func decodeRegistration(number string, apex rr.Name, value []byte) (r rr.Registr
 	v = v[1+len(a):]
 	switch {
 	case own && len(v) == 0:
-		r.Key = rr.Name(append(append([]byte{byte(len(number))}, number...), apex...))
+		r.Key = rr.NumberName(number, apex)
 	case !own && len(v) == 0:
 	case !own && rr.Name(v).Valid():
 		r.Key = rr.Name(v)
