@@ -44,14 +44,8 @@ func (m *Message) checkReplay(s State) (again bool, err error) {
 	if g == nil {
 		return false, nil
 	}
-	number, own, ok := g.Key.Lower().NumberOf(s.Apex())
-	own = own && ok
-	var newest uint32
-	if own {
-		newest = s.Registration(number).Signed
-	} else {
-		newest = s.Signer(g.Key).Signed
-	}
+	number, newest := g.newest(s)
+	own := number != ""
 	if g.Time > newest {
 		return false, nil
 	}
@@ -79,20 +73,25 @@ func (m *Message) checkReplay(s State) (again bool, err error) {
 		Text: fmt.Sprintf("key %s has signed a later update: sign this one anew, %d s later or more", g.Key, newest-g.Time+1)}
 }
 
+// newest gives the newest time signed of the key, and the number whose key it is;
+// "" for another's.
+func (g *Signature) newest(s State) (number string, signed uint32) {
+	if number, own, ok := g.Key.Lower().NumberOf(s.Apex()); own && ok {
+		return number, s.Registration(number).Signed
+	}
+	return "", s.Signer(g.Key).Signed
+}
+
 // noteSignature keeps the time for checkReplay.
 func (m *Message) noteSignature(s State) error {
 	g := m.Signature
 	if g == nil {
 		return nil
 	}
-	number, own, ok := g.Key.Lower().NumberOf(s.Apex())
-	own = own && ok
+	number, newest := g.newest(s)
+	own := number != ""
 	if g.Memory != nil {
-		before := s.Signer(g.Key).Signed
-		if own {
-			before = s.Registration(number).Signed
-		}
-		g.Memory.Took(g.Key, before, g.Time, !own)
+		g.Memory.Took(g.Key, newest, g.Time, !own)
 	}
 	if own {
 		r := s.Registration(number)

@@ -291,3 +291,29 @@ func TestFailedOpLeavesNothing(t *testing.T) {
 		t.Error("a failed op left a record")
 	}
 }
+
+// blind is a store that cannot tell which names are below a number.
+type blind struct{ *zonetest.Store }
+
+func (blind) Below([]string) ([]rr.Name, error) { return nil, errors.New("disk") }
+
+// TestFaultGoesBeforeWhatTheOpConcludes: an op that could not read the store has not found anything out.
+func TestFaultGoesBeforeWhatTheOpConcludes(t *testing.T) {
+	sets := zonetest.Parse(t, "phones.example.", leasedText)
+	z := zonetest.OpenWith(t, "phones.example.", leasedText, func(o *zone.Options) { o.Store = blind{zonetest.NewStore(t, sets)} })
+	taken := errors.New("the number is taken")
+	got := together(t, z,
+		func(d *zone.Draft) error {
+			if !d.IsEmpty("4") {
+				return taken
+			}
+			return nil
+		},
+		addA("3", "\xc0\x00\x02\x63"))
+	if !errors.Is(got[0].Err, zone.ErrStore) || errors.Is(got[0].Err, taken) {
+		t.Errorf("the op ends with %v", got[0].Err)
+	}
+	if got[1].Err != nil {
+		t.Errorf("the one behind it ends with %v", got[1].Err)
+	}
+}

@@ -10,7 +10,6 @@ import (
 	"hash"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"dialtone/zone/rr"
 )
@@ -29,13 +28,6 @@ type Options struct {
 	// 5.2.4); for an algorithm with a shorter digest it is the whole digest.
 	// 0 accepts what section 5.2.2.1 allows: half the digest, at least 10.
 	MinMAC int
-
-	// RejectOlder answers BADTIME to a request that was signed earlier than
-	// the newest one seen from its key (RFC 8945, section 5.2.3). Off by
-	// default: clients that share a key, and datagrams that overtake each
-	// other, would be refused. Of keys from Lookup the newest time is known for
-	// as long as they are cached.
-	RejectOlder bool
 
 	// Lookup finds keys for Verify that are not in the ring; nil: there are no
 	// others. Cached is how many of them are remembered after a MAC of theirs has
@@ -114,8 +106,7 @@ type key struct {
 	canonical rr.Name // lower case
 	algorithm Algorithm
 	secret    []byte
-	newest    atomic.Uint64 // newest Time Signed that verified
-	macs      *sync.Pool    // of *mac; keeps the padded secret hashed. nil: each message hashes it anew
+	macs      *sync.Pool // of *mac; keeps the padded secret hashed. nil: each message hashes it anew
 }
 
 func newKey(k Key) *key {
@@ -130,20 +121,6 @@ func newFoundKey(k Key) *key {
 }
 
 func (k *key) newMAC() *mac { return &mac{hash: hmac.New(k.algorithm.newHash(), k.secret)} }
-
-// isStale tells whether time is older than the newest seen, and remembers it
-// otherwise. Equal times pass.
-func (k *key) isStale(time uint64) bool {
-	for {
-		newest := k.newest.Load()
-		if time < newest {
-			return true
-		}
-		if time == newest || k.newest.CompareAndSwap(newest, time) {
-			return false
-		}
-	}
-}
 
 // Algorithm is an HMAC (RFC 8945, section 6). The zero value is none.
 type Algorithm uint8

@@ -74,7 +74,7 @@ func (q *Request) check(rec *record, reply []byte, now uint64) *Error {
 	if e := q.key.checkMAC(rec, reply, q.mac.octets()); e != nil {
 		return e
 	}
-	if e := q.key.checkFudge(rec, now); e != nil {
+	if e := q.key.checkTime(rec, now); e != nil {
 		return e
 	}
 	return q.ring.checkTruncation(q.key, rec)

@@ -60,7 +60,7 @@ func (r *Keyring) Verify(msg []byte, now time.Time) (*Context, error) {
 	if fresh != 0 {
 		k = r.found.add(k, fresh)
 	}
-	if e := r.checkTime(k, &rec, unix48(now)); e != nil {
+	if e := k.checkTime(&rec, unix48(now)); e != nil {
 		return nil, e
 	}
 	if e := r.checkTruncation(k, &rec); e != nil {
@@ -168,17 +168,7 @@ func (k *key) checkMAC(rec *record, msg, prior []byte) *Error {
 }
 
 // checkTime is RFC 8945, section 5.2.3.
-func (r *Keyring) checkTime(k *key, rec *record, now uint64) *Error {
-	if e := k.checkFudge(rec, now); e != nil {
-		return e
-	}
-	if r.opts.RejectOlder && k.isStale(rec.time) {
-		return k.fail(rec, dns.RcodeBadTime, ErrOlder)
-	}
-	return nil
-}
-
-func (k *key) checkFudge(rec *record, now uint64) *Error {
+func (k *key) checkTime(rec *record, now uint64) *Error {
 	if max(now, rec.time)-min(now, rec.time) > uint64(rec.fudge) {
 		return k.fail(rec, dns.RcodeBadTime, ErrBadTime)
 	}
