@@ -1,6 +1,7 @@
 package dnsserver
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/maphash"
 	"sync"
@@ -17,17 +18,15 @@ import (
 // which covers the ID and all of the message; whoever sends it can have the
 // answer, since nothing is done for it.
 //
-// Two generations bound it in time and in number. An entry takes 32 octets. Of a flood
-// of updates fewer seconds are remembered; those that come again later get BADTIME
-// then, and are not done again either.
+// Two generations bound it in time and in number. Of a flood of updates fewer
+// seconds are remembered; those that come again later get BADTIME then, and are
+// not done again either.
 type answered struct {
 	limit int // Limits.UpdateAnswers
 	seed  maphash.Seed
 	mu    struct {
 		sync.Mutex
 		young, old generation
-		texts      map[uint64]*answer.EDE
-		oldTexts   map[uint64]*answer.EDE
 		since      time.Time                   // of young
 		oldSince   time.Time                   // of old
 		shared     map[rr.Name]*moments        // by key in lower case
@@ -36,88 +35,73 @@ type answered struct {
 	}
 }
 
-// generation maps digests of signatures to answers (see pack), and hashes of
-// numbers' keys to the newest times that they signed. It is a table of its own, which
-// is used again: at 80,000 updates a second Go's maps, made anew each time, took
-// a tenth of the time of an update.
+// generation maps digests of signatures to answers. Nearly all of these are the
+// same few, so an entry is a digest and an octet.
 type generation struct {
-	slots []slot // a power of 2, or none; at least half of them are free
-	n     int
+	answers digests
+	usual   []usual         // what the codes from firstUsual on stand for
+	codes   map[usual]uint8 // of usual
+	others  map[uint64]outcome
 }
 
-type slot struct{ key, value uint64 } // key 0: free; a digest of 0 is taken for 1
+// What a digest is mapped to.
+const (
+	codePending uint8 = iota // it is being done
+	codeMoment               // it is no update, but a number's key and a time that it signed
+	codeOther                // its answer is in others
+	firstUsual
+	maxUsual = 256 - int(firstUsual)
+)
 
-// fewSlots is what a generation begins with, and what it keeps when it rests.
-const fewSlots = 64
+// usual is an outcome that many updates may have.
+type usual struct {
+	rcode uint16
+	long  bool // both values of lease are there
+	short bool // the first of them is
+	lease [update.LeaseLong]byte
+}
 
-func (g *generation) find(k uint64) (at int, found bool) {
-	k = max(k, 1)
-	for at = int(k) & (len(g.slots) - 1); g.slots[at].key != 0; at = (at + 1) & (len(g.slots) - 1) {
-		if g.slots[at].key == k {
-			return at, true
+func (g *generation) code(digest uint64, o outcome) uint8 {
+	if u, ok := o.usual(); ok {
+		if n := len(g.usual); n > 0 && g.usual[0] == u {
+			return firstUsual
 		}
-	}
-	return at, false
-}
-
-// first gives what stands where k would be; 0: k is not there.
-func (g *generation) first(k uint64) uint64 {
-	if g.n == 0 {
-		return 0
-	}
-	return g.slots[int(max(k, 1))&(len(g.slots)-1)].key
-}
-
-func (g *generation) get(k uint64) (uint64, bool) {
-	if g.n == 0 {
-		return 0, false
-	}
-	at, found := g.find(k)
-	return g.slots[at].value, found
-}
-
-func (g *generation) put(k, v uint64) {
-	if 2*(g.n+1) > len(g.slots) {
-		old := g.slots
-		g.slots, g.n = make([]slot, max(fewSlots, 2*len(old))), 0
-		for _, s := range old {
-			if s.key != 0 {
-				g.put(s.key, s.value)
+		c, known := g.codes[u]
+		if known {
+			return c
+		}
+		if n := len(g.usual); n < maxUsual {
+			if g.codes == nil {
+				g.codes = map[usual]uint8{}
 			}
+			c = firstUsual + uint8(n)
+			g.codes[u], g.usual = c, append(g.usual, u)
+			return c
 		}
 	}
-	at, found := g.find(k)
-	if !found {
-		g.n++
+	if g.others == nil {
+		g.others = map[uint64]outcome{}
 	}
-	g.slots[at] = slot{max(k, 1), v}
+	g.others[digest] = o
+	return codeOther
 }
 
-// delete takes an entry out, and moves those behind it that it stood in the way
-// of.
-func (g *generation) delete(k uint64) {
-	if g.n == 0 {
-		return
+func (g *generation) outcome(digest uint64, code uint8) outcome {
+	if code < firstUsual {
+		return g.others[digest]
 	}
-	at, found := g.find(k)
-	if !found {
-		return
-	}
-	g.n--
-	mask := len(g.slots) - 1
-	for next := (at + 1) & mask; g.slots[next].key != 0; next = (next + 1) & mask {
-		if home := int(g.slots[next].key) & mask; (next-home)&mask >= (next-at)&mask {
-			g.slots[at] = g.slots[next]
-			at = next
-		}
-	}
-	g.slots[at] = slot{}
+	return g.usual[code-firstUsual].outcome()
 }
 
-// reset empties g, which keeps its memory.
+func (g *generation) delete(digest uint64) {
+	g.answers.delete(digest)
+	delete(g.others, digest)
+}
+
+// reset empties g, which keeps the memory of its answers.
 func (g *generation) reset() {
-	clear(g.slots)
-	g.n = 0
+	clear(g.answers.keys)
+	*g = generation{answers: digests{keys: g.answers.keys, codes: g.answers.codes}}
 }
 
 // answeredFor is how long an answer is remembered at least, unless there are
@@ -136,37 +120,19 @@ func (a *answered) init(now time.Time, limit int) {
 	a.mu.since, a.mu.oldSince = now, now
 }
 
-// Packed: the RCODE in the lower 4 bits, 1 bit for an update that is not
-// answered yet, 2 for the form of its lease, and 28 for each of its values.
-const (
-	packedPending = 1 << 4
-	packedShort   = 1 << 5
-	packedLong    = 1 << 6
-	packedBits    = 28
-)
-
-func (o outcome) pack() uint64 {
-	v := uint64(o.rcode & 15)
-	part := func(at int, shift uint) uint64 {
-		return uint64(binary.BigEndian.Uint32(o.lease[at:])&(1<<packedBits-1)) << shift
-	}
-	switch len(o.lease) {
-	case update.LeaseLong:
-		v |= packedLong | part(4, 36)
-		v |= part(0, 8)
-	case update.LeaseShort:
-		v |= packedShort | part(0, 8)
-	}
-	return v
+func (o outcome) usual() (u usual, ok bool) {
+	u.rcode = o.rcode
+	u.short, u.long = len(o.lease) == update.LeaseShort, len(o.lease) == update.LeaseLong
+	return u, o.ede == nil && copy(u.lease[:], o.lease) == len(o.lease)
 }
 
-func unpackOutcome(v uint64) outcome {
-	o := outcome{rcode: uint16(v & 15)}
-	if v&(packedShort|packedLong) != 0 {
-		o.lease = binary.BigEndian.AppendUint32(nil, uint32(v>>8&(1<<packedBits-1)))
-	}
-	if v&packedLong != 0 {
-		o.lease = binary.BigEndian.AppendUint32(o.lease, uint32(v>>36))
+func (u usual) outcome() outcome {
+	o := outcome{rcode: u.rcode}
+	switch {
+	case u.long:
+		o.lease = bytes.Clone(u.lease[:])
+	case u.short:
+		o.lease = bytes.Clone(u.lease[:update.LeaseShort])
 	}
 	return o
 }
@@ -176,36 +142,31 @@ func unpackOutcome(v uint64) outcome {
 func (a *answered) begin(digest uint64, now time.Time) (o outcome, known, pending bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	v, ok := a.getLocked(digest)
-	if !ok {
-		a.putLocked(digest, packedPending, now)
+	code, g := a.getLocked(digest)
+	if g == nil {
+		a.putLocked(digest, codePending, now)
 		return o, false, false
 	}
 	a.mu.repeated++
-	if v&packedPending != 0 {
+	if code == codePending {
 		return o, true, true
 	}
-	return a.outcomeLocked(digest, v), true, false
+	return g.outcome(digest, code), true, false
 }
 
 // end notes the answer.
 func (a *answered) end(digest uint64, o outcome, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.putLocked(digest, o.pack(), now)
-	if o.ede != nil {
-		if a.mu.texts == nil {
-			a.mu.texts = map[uint64]*answer.EDE{}
-		}
-		a.mu.texts[digest] = o.ede
-	}
+	a.turnWhenFullLocked(now)
+	a.mu.young.answers.put(digest, a.mu.young.code(digest, o))
 }
 
 // keep notes an update that has waited for long before it was done.
 func (a *answered) keep(digest uint64, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.putLocked(digest, packedPending, now)
+	a.putLocked(digest, codePending, now)
 }
 
 // await has a copy of an update that is being done wait for the answer; false
@@ -213,7 +174,7 @@ func (a *answered) keep(digest uint64, now time.Time) {
 func (a *answered) await(u *pendingUpdate) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if v, ok := a.getLocked(u.digest); !ok || v&packedPending == 0 {
+	if code, g := a.getLocked(u.digest); g == nil || code != codePending {
 		return false
 	}
 	if a.mu.waiting == nil {
@@ -236,20 +197,12 @@ func (a *answered) waited(digest uint64) []*pendingUpdate {
 func (a *answered) lookUp(digest uint64) (o outcome, known bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	v, ok := a.getLocked(digest)
-	if !ok || v&packedPending != 0 {
+	code, g := a.getLocked(digest)
+	if g == nil || code == codePending {
 		return o, false
 	}
 	a.mu.repeated++
-	return a.outcomeLocked(digest, v), true
-}
-
-func (a *answered) outcomeLocked(digest, v uint64) outcome {
-	o := unpackOutcome(v)
-	if o.ede = a.mu.texts[digest]; o.ede == nil {
-		o.ede = a.mu.oldTexts[digest]
-	}
-	return o
+	return g.outcome(digest, code), true
 }
 
 // forget has an update done again when it comes again.
@@ -275,7 +228,7 @@ func (a *answered) took(key rr.Name, before, signed uint32, shared bool, now tim
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !shared {
-		a.putLocked(a.hash(key), uint64(signed), now)
+		a.putLocked(a.moment(key, signed), codeMoment, now)
 		return
 	}
 	key = key.Lower()
@@ -299,8 +252,8 @@ func (a *answered) knows(key rr.Name, signed uint32, shared bool) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !shared {
-		v, ok := a.getLocked(a.hash(key))
-		return ok && v == uint64(signed)
+		_, g := a.getLocked(a.moment(key, signed))
+		return g != nil
 	}
 	r := a.mu.shared[key.Lower()]
 	if r == nil {
@@ -357,32 +310,44 @@ func (m *moments) reached(signed uint32) (at time.Time, ok bool) {
 	return at, false
 }
 
-func (a *answered) hash(key rr.Name) uint64 { return maphash.String(a.seed, string(key.Lower())) }
-
-func (a *answered) getLocked(k uint64) (uint64, bool) {
-	// Both places are asked of memory before either is looked at.
-	old := a.mu.old.first(k)
-	if v, ok := a.mu.young.get(k); ok {
-		return v, true
-	}
-	if old == 0 {
-		return 0, false
-	}
-	return a.mu.old.get(k)
+// moment is what stands in a generation for a key whose newest time signed became
+// this one meanwhile.
+func (a *answered) moment(key rr.Name, signed uint32) uint64 {
+	var b [256 + 4]byte
+	return maphash.Bytes(a.seed, binary.BigEndian.AppendUint32(append(b[:0], key.Lower()...), signed))
 }
 
-func (a *answered) putLocked(k, v uint64, now time.Time) {
-	if a.mu.young.n >= a.limit/2 {
+// getLocked gives the generation that knows a digest; nil for none.
+func (a *answered) getLocked(k uint64) (code uint8, g *generation) {
+	// Both places are asked of memory before either is looked at.
+	old := a.mu.old.answers.first(k)
+	if code, ok := a.mu.young.answers.get(k); ok {
+		return code, &a.mu.young
+	}
+	if old == 0 {
+		return 0, nil
+	}
+	if code, ok := a.mu.old.answers.get(k); ok {
+		return code, &a.mu.old
+	}
+	return 0, nil
+}
+
+func (a *answered) putLocked(k uint64, code uint8, now time.Time) {
+	a.turnWhenFullLocked(now)
+	a.mu.young.answers.put(k, code)
+}
+
+func (a *answered) turnWhenFullLocked(now time.Time) {
+	if a.mu.young.answers.n >= a.limit/2 {
 		a.mu.old.reset()
 		a.turnLocked(a.mu.old, now)
 	}
-	a.mu.young.put(k, v)
 }
 
 func (a *answered) turnLocked(next generation, now time.Time) {
 	a.mu.old, a.mu.young = a.mu.young, next
 	a.mu.oldSince, a.mu.since = a.mu.since, now
-	a.mu.oldTexts, a.mu.texts = a.mu.texts, nil
 }
 
 // tick forgets what is old.
@@ -398,5 +363,5 @@ func (a *answered) tick(now time.Time) {
 func (a *answered) remembered() (entries int, repeated uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.mu.young.n + a.mu.old.n, a.mu.repeated
+	return a.mu.young.answers.n + a.mu.old.answers.n, a.mu.repeated
 }

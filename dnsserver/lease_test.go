@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
-	"math/rand/v2"
 	"net/netip"
 	"sync/atomic"
 	"testing"
@@ -327,39 +326,5 @@ func TestAnswersAreForgotten(t *testing.T) {
 	a.tick(now)
 	if n, _ := a.remembered(); n != 0 {
 		t.Errorf("%d are remembered", n)
-	}
-}
-
-// TestGenerationIsAMap compares with a map.
-func TestGenerationIsAMap(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	var g generation
-	want := map[uint64]uint64{}
-	for range 200_000 {
-		k := r.Uint64N(300) << (r.IntN(3) * 20) // many have the same place
-		switch r.IntN(3) {
-		case 0:
-			g.delete(k)
-			delete(want, max(k, 1))
-		default:
-			v := r.Uint64()
-			g.put(k, v)
-			want[max(k, 1)] = v
-		}
-		if v, ok := g.get(k); ok != (want[max(k, 1)] != 0) || v != want[max(k, 1)] && ok {
-			t.Fatalf("%d: %d, %v", k, v, ok)
-		}
-		if g.n != len(want) {
-			t.Fatalf("%d entries, want %d", g.n, len(want))
-		}
-		if r.IntN(20_000) == 0 {
-			g.reset()
-			clear(want)
-		}
-	}
-	for k, v := range want {
-		if got, ok := g.get(k); !ok || got != v {
-			t.Fatalf("%d is lost", k)
-		}
 	}
 }
