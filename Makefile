@@ -10,7 +10,7 @@ FUZZTIME ?= 10s
 # Options of make bench, as BENCH="-rows 1,5 -rounds 3": go run ./integration/bench -h lists them.
 BENCH ?=
 
-.PHONY: help build demo setup test unit check cross fuzz bench bench-quick bench-go clean
+.PHONY: help build demo setup test test-hard unit check cross fuzz bench bench-quick bench-go clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -32,12 +32,17 @@ test: setup ## install what is missing, then every test, with the race detector
 	$(GO) vet ./...
 	$(GO) test -race -timeout 9m ./...
 
+test-hard: setup ## floods and faults, which take minutes: of the built binary, with what it needs installed
+	$(GO) vet -tags hard ./integration/hard
+	$(GO) test -tags hard -race -timeout 25m -count 1 -v ./integration/hard
+
 unit: ## the tests that need no peers
 	$(GO) test -race $$($(GO) list ./... | grep -v /integration)
 
 check: ## gofmt, vet, staticcheck, cross builds
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags hard ./integration/hard
 	$(GO) run $(STATICCHECK) ./...
 	$(MAKE) cross
 

@@ -29,6 +29,7 @@ var mayImport = map[string]string{
 	"integration":            "integration/peertest",
 	"integration/bench":      "integration/bench/load",
 	"integration/bench/load": "",
+	"integration/hard":       "integration/peertest",
 	"integration/peertest":   "zone/rr",
 	"integration/stage":      "integration/peertest",
 	"phone":                  "",
