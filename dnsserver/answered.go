@@ -32,6 +32,7 @@ type answered struct {
 		shared     map[rr.Name]*moments        // by key in lower case
 		waiting    map[uint64][]*pendingUpdate // copies that came over TCP before the answer was known
 		repeated   uint64
+		full       uint64 // how often the limit made answers be forgotten that were not old
 	}
 }
 
@@ -340,6 +341,7 @@ func (a *answered) putLocked(k uint64, code uint8, now time.Time) {
 
 func (a *answered) turnWhenFullLocked(now time.Time) {
 	if a.mu.young.answers.n >= a.limit/2 {
+		a.mu.full++
 		a.mu.old.reset()
 		a.turnLocked(a.mu.old, now)
 	}
@@ -357,6 +359,13 @@ func (a *answered) tick(now time.Time) {
 	if now.Sub(a.mu.since).Abs() >= answeredFor {
 		a.turnLocked(generation{}, now) // what a burst took is given back
 	}
+}
+
+// filled tells how often the limit was reached.
+func (a *answered) filled() uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.mu.full
 }
 
 // remembered counts entries, and the messages that came again.

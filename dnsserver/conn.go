@@ -156,6 +156,7 @@ func (c *conn) mayWait(err error) bool {
 	}
 	if _, idle := c.idleSince(); idle {
 		c.s.Counters.TCPIdle.Add(1)
+		c.s.Counters.Limits.Hit(LimitTCPIdle)
 		return false
 	}
 	c.awaitMessage()
@@ -205,6 +206,9 @@ func (c *conn) messages(b []byte) (used int, ok bool) {
 func (c *conn) waitRoom() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if int(c.inFlight.Load()) >= c.s.opts.Limits.TCPInFlight {
+		c.s.Counters.Limits.Hit(LimitTCPInFlight)
+	}
 	for !c.mu.closed && (len(c.mu.out) > maxQueued || int(c.inFlight.Load()) >= c.s.opts.Limits.TCPInFlight) {
 		wake(c.wake)
 		c.mu.room.Wait()

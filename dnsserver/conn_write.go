@@ -104,6 +104,7 @@ func (c *conn) write(frames []byte) bool {
 	_, err := c.nc.Write(frames)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		c.s.Counters.TCPStalled.Add(1)
+		c.s.Counters.Limits.Hit(LimitTCPWrite)
 	}
 	return err == nil
 }

@@ -8,14 +8,13 @@ type Counters struct {
 	UDPMessages atomic.Uint64 // datagrams read
 	TCPMessages atomic.Uint64 // messages read from connections
 	Dropped     atomic.Uint64 // messages that must not be answered: too short, or a reply
-	SlowFull    atomic.Uint64 // UDP messages refused because Limits.SlowQueue was reached
+	Limits      limitHits     // what was refused, dropped or held up
 
 	// Replies by RCODE, the lower four bits of it; those to updates are in Updates.
 	Replies [16]atomic.Uint64
 
 	Updates         [16]atomic.Uint64 // answered updates by RCODE
 	UpdatesUnneeded atomic.Uint64     // of those with NOERROR, the ones that changed nothing
-	UpdateQueueFull atomic.Uint64     // updates refused because Limits.UpdateQueue was reached
 	UpdateStoreDown atomic.Uint64     // updates refused or failed because the store cannot commit
 
 	TSIGFailed     atomic.Uint64 // requests whose TSIG was refused

@@ -103,7 +103,7 @@ func TestFullUpdateQueueAnswersServfailAtOnce(t *testing.T) {
 	if m := read(t, waiting); m.Rcode != dns.RcodeSuccess {
 		t.Errorf("%v", m)
 	}
-	if n := s.Counters.UpdateQueueFull.Load(); n != 2 {
+	if n := s.Counters.Limits.Of(LimitUpdateQueue); n != 2 {
 		t.Errorf("%d refused for the full queue, want 2", n)
 	}
 }
@@ -124,8 +124,8 @@ func TestFullSlowQueueAnswersServfailAtOnce(t *testing.T) {
 	if m := read(t, c); m.Id != second.Id || m.Rcode != dns.RcodeServerFailure || m.Opcode != dns.OpcodeUpdate {
 		t.Errorf("%v", m)
 	}
-	if s.Counters.SlowFull.Load() != 1 {
-		t.Errorf("%d counted", s.Counters.SlowFull.Load())
+	if s.Counters.Limits.Of(LimitSlowQueue) != 1 {
+		t.Errorf("%d counted", s.Counters.Limits.Of(LimitSlowQueue))
 	}
 }
 

@@ -86,6 +86,7 @@ func (s *Server) Collect(out chan<- prometheus.Metric) {
 	s.collectTransfers(e)
 	s.collectZones(e)
 	s.collectKeys(e)
+	s.collectLimits(e)
 }
 
 // exporter turns numbers into metrics.
@@ -126,7 +127,6 @@ func (s *Server) collectMessages(e exporter) {
 			e.count("replies_total", "Replies other than to updates, by the lower four bits of RCODE.", n, "rcode", rcodeName(i))
 		}
 	}
-	e.count("udp_slow_full_total", "UDP messages answered SERVFAIL because too many were waiting.", c.SlowFull.Load())
 	var sendErrors, batches uint64
 	for _, l := range s.listeners {
 		for _, sock := range l.sockets {
@@ -164,7 +164,7 @@ func (s *Server) collectUpdates(e exporter) {
 	e.gauge("updates_answers_remembered", "Answers to signed updates that a message sent again would get.", float64(answers))
 	e.count("updates_repeated_total", "Signed updates that were sent again and got the first answer.", repeated)
 	const failed = "Updates answered SERVFAIL, by reason."
-	e.count("updates_failed_total", failed, c.UpdateQueueFull.Load(), "reason", "queue_full")
+	e.count("updates_failed_total", failed, c.Limits.Of(LimitUpdateQueue), "reason", "queue_full")
 	e.count("updates_failed_total", failed, c.UpdateStoreDown.Load(), "reason", "store")
 }
 

@@ -116,7 +116,7 @@ func count(of map[sender]int, source sender) int {
 // tried again: it says nothing of the signature.
 func (p *publicKeys) mayVerify(who acl.Principal, now time.Time) error {
 	later := func(text string) error {
-		return &update.Error{Rcode: dns.RcodeServerFailure, EDE: answer.EDEOther, Text: text}
+		return &update.Error{Rcode: dns.RcodeServerFailure, EDE: answer.EDEOther, Text: text, Limit: LimitKeyVerifications.String()}
 	}
 	source := sourceOf(who, 64)
 	p.mu.Lock()
@@ -150,7 +150,7 @@ func (p *publicKeys) mayClaim(who acl.Principal, now time.Time) error {
 	defer p.mu.Unlock()
 	p.renewLocked(now)
 	if count(p.mu.claims, sourceOf(who, 48)) >= p.claimsLimit {
-		return update.Refused(fmt.Sprintf("%d numbers were claimed from there in a minute: try again later", p.claimsLimit))
+		return update.Beyond(LimitClaimsPerSource.String(), fmt.Sprintf("%d numbers were claimed from there in a minute: try again later", p.claimsLimit))
 	}
 	return nil
 }

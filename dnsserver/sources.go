@@ -43,10 +43,12 @@ func (s *sources) init(now time.Time, limit int) {
 	s.mu.byDigest = map[uint64]*list.Element{}
 }
 
+const takenOnly = "the address that a request comes from is taken "
+
 // check takes a signed update from addr, or tells why not.
 func (s *sources) check(sign *update.Signature, addr netip.Addr, now time.Time) error {
 	refused := func(text string) error {
-		return update.Refused("the address that a request comes from is taken " + text)
+		return update.Refused(takenOnly + text)
 	}
 	signed := time.Unix(int64(sign.Time), 0)
 	if signed.Before(s.began.Truncate(time.Second)) {
@@ -67,7 +69,7 @@ func (s *sources) check(sign *update.Signature, addr netip.Addr, now time.Time) 
 		return nil
 	}
 	if len(s.mu.byDigest) >= s.limit {
-		return refused("of so many requests only: try again in some minutes, or say which address is meant")
+		return update.Beyond(LimitSourceUpdates.String(), takenOnly+"of so many requests only: try again in some minutes, or say which address is meant")
 	}
 	s.mu.byDigest[sign.Digest] = s.mu.list.PushBack(&source{sign.Digest, addr, now})
 	return nil

@@ -55,7 +55,10 @@ func (s *Server) pause(d time.Duration) {
 // adopt makes a connection one of ours, or closes it.
 func (s *Server) adopt(nc net.Conn, remote netip.AddrPort) {
 	c := newConn(s, nc, remote)
-	evicted, ok := s.tcp.add(c, s.opts.Limits)
+	evicted, reached, ok := s.tcp.add(c, s.opts.Limits)
+	if reached < numLimits {
+		s.Counters.Limits.Hit(reached)
+	}
 	if evicted != nil {
 		s.Counters.TCPEvicted.Add(1)
 		evicted.close()
@@ -71,25 +74,29 @@ func (s *Server) adopt(nc net.Conn, remote netip.AddrPort) {
 }
 
 // add registers c. When a limit is reached the connection that is idle longest, of the same address if
-// it is that address's limit, makes room; it is returned, to be closed.
-func (cs *connections) add(c *conn, limits Limits) (evicted *conn, ok bool) {
+// it is that address's limit, makes room; it is returned, to be closed. reached is numLimits when none is.
+func (cs *connections) add(c *conn, limits Limits) (evicted *conn, reached Limit, ok bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	addr := c.from.addr.Addr()
+	reached = numLimits
 	crowded := cs.mu.byAddress[addr] >= limits.TCPPerAddress
 	switch {
 	case cs.mu.closed:
-		return nil, false
+		return nil, numLimits, false
 	case crowded || len(cs.mu.all) >= limits.TCPConnections:
+		if reached = LimitTCPConnections; crowded {
+			reached = LimitTCPPerAddress
+		}
 		if evicted = cs.longestIdleLocked(addr, crowded); evicted == nil {
-			return nil, false
+			return nil, reached, false
 		}
 		cs.dropLocked(evicted)
 	}
 	cs.mu.all[c] = struct{}{}
 	cs.mu.byAddress[addr]++
 	cs.ended.Add(1)
-	return evicted, true
+	return evicted, reached, true
 }
 
 func (cs *connections) longestIdleLocked(addr netip.Addr, only bool) *conn {

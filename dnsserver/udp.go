@@ -83,7 +83,7 @@ func (h *udpReader) later(d *udp.Datagram) int {
 	if h.s.slow.put(d.Msg, client{addr: p.Remote, sock: h.sock, local: p.Local}) {
 		return 0
 	}
-	h.s.Counters.SlowFull.Add(1)
+	h.s.Counters.Limits.Hit(LimitSlowQueue)
 	h.replies[dns.RcodeServerFailure]++
 	return h.s.responder.Error(d.Msg, d.Out, false, 0, dns.RcodeServerFailure, nil, &h.scratch)
 }

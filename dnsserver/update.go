@@ -406,9 +406,11 @@ func (s *Server) countUpdate(u *pendingUpdate, rcode uint16) {
 	case err == nil && !u.result.Changed:
 		c.UpdatesUnneeded.Add(1)
 	case errors.Is(err, zone.ErrQueueFull):
-		c.UpdateQueueFull.Add(1)
+		c.Limits.Hit(LimitUpdateQueue)
 	case errors.Is(err, zone.ErrStore):
 		c.UpdateStoreDown.Add(1)
+	case err != nil:
+		c.Limits.hitOf(err)
 	}
 }
 

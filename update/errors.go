@@ -15,6 +15,7 @@ type Error struct {
 	EDE   uint16 // info code (RFC 8914); goes with Text
 	Text  string // for the EDE and the log; empty: no EDE
 	Old   bool   // it was signed before another that was taken: BADTIME (RFC 8945, section 5.2.3)
+	Limit string // the setting of the limit that was reached; empty: none was
 }
 
 func (e *Error) Error() string {
@@ -33,8 +34,18 @@ func prohibited(text string) *Error {
 	return &Error{Rcode: dns.RcodeRefused, EDE: dns.ExtendedErrorCodeProhibited, Text: clip(text)}
 }
 
+// beyond is prohibited for a limit, which is named by its setting.
+func beyond(limit, text string) *Error {
+	e := prohibited(text)
+	e.Limit = limit
+	return e
+}
+
 // Refused is the error of an update that is refused for what text says.
 func Refused(text string) error { return prohibited(text) }
+
+// Beyond is Refused for a limit, which is named by its setting.
+func Beyond(limit, text string) error { return beyond(limit, text) }
 
 // maxEDE keeps texts short (RFC 8914, section 3), in octets: a name with
 // escapes can be a thousand.

@@ -195,7 +195,7 @@ func (m *Message) checkNames(s State, v *view, limit int) error {
 	}
 	have, err := s.CountBelow(number)
 	if err == nil && have+added > limit {
-		err = prohibited(fmt.Sprintf("number %s would have %d names below it, of at most %d", number, have+added, limit))
+		err = beyond("names_per_number", fmt.Sprintf("number %s would have %d names below it, of at most %d", number, have+added, limit))
 	}
 	return err
 }

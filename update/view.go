@@ -346,7 +346,7 @@ func (n *node) checkRecords(limit int) error {
 		now += len(n.sets[i].Data)
 	}
 	if now > limit && now > was {
-		return prohibited(fmt.Sprintf("%s would have %d records, and the rule that allows this update has max_records %d", n.owner, now, limit))
+		return beyond("max_records", fmt.Sprintf("%s would have %d records, and the rule that allows this update has max_records %d", n.owner, now, limit))
 	}
 	return nil
 }
@@ -358,7 +358,7 @@ func (s *set) checkSize(owner rr.Name, o Limits) error {
 		return nil
 	}
 	if limit := o.MaxRecordsPerRRset; limit > 0 && len(s.Data) > limit && len(s.Data) > len(s.was.Data) {
-		return prohibited(fmt.Sprintf("%s %s would have %d records, of at most %d",
+		return beyond("rrset_records", fmt.Sprintf("%s %s would have %d records, of at most %d",
 			owner, rr.TypeString(s.Type), len(s.Data), limit))
 	}
 	if size := octets(s.Data); size > maxRRset && size > octets(s.was.Data) {

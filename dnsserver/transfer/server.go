@@ -73,6 +73,7 @@ type Counters struct {
 	Incremental atomic.Uint64 // differences sent to the end
 	Single      atomic.Uint64 // answers of one SOA
 	Busy        atomic.Uint64 // refused by the limits
+	BusyAddress atomic.Uint64 // of these, by the one for an address
 	Cut         atomic.Uint64 // begun and not ended: peer gone, too slow, shutdown
 }
 
@@ -163,6 +164,9 @@ func (s *Server) acquire(addr netip.Addr) (release func(), ok bool) {
 	defer s.mu.Unlock()
 	if s.mu.total >= s.opt.Transfers || s.mu.perAddr[addr] >= s.opt.TransfersPerAddress {
 		s.Counters.Busy.Add(1)
+		if s.mu.total < s.opt.Transfers {
+			s.Counters.BusyAddress.Add(1)
+		}
 		return nil, false
 	}
 	s.mu.total++
