@@ -10,7 +10,7 @@ FUZZTIME ?= 10s
 # Options of make bench, as BENCH="-rows 1,5 -rounds 3": go run ./integration/bench -h lists them.
 BENCH ?=
 
-.PHONY: help build demo setup test test-hard unit check cross fuzz bench bench-quick bench-go clean
+.PHONY: help build demo setup test test-hard unit check cross fuzz bench bench-quick bench-go package clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -67,6 +67,11 @@ bench-quick: build ## the same table in three minutes, printed only
 
 bench-go: ## Go benchmarks of the hot paths
 	$(GO) test -run '^$$' -bench . -benchmem ./zone/... ./update/... ./dnsserver/...
+
+package: ## a Debian package in bin/, tried out in a fresh Debian that boots for it (needs root)
+	@.ci/setup debootstrap systemd-container
+	@GO="$(GO)" .package/build
+	@.package/try
 
 clean: ## remove what was built
 	rm -rf bin

@@ -11,8 +11,10 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"os/user"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"text/template"
 
@@ -26,7 +28,7 @@ var initYAML string
 
 // initConfig is what init.yaml is filled with.
 type initConfig struct {
-	Zone, File, ZoneFile             string
+	Zone, File, ZoneFile, DataDir    string
 	ServerID, Cookie                 string
 	AdminName, AdminKey, AdminSecret string
 	Seed                             string
@@ -35,6 +37,7 @@ type initConfig struct {
 	Notify                           []netip.AddrPort
 	nameServers                      []nameServer
 	apex                             rr.Name
+	gid                              int // of the server that is to read the files; -1: that of whoever runs init
 }
 
 // nameServer is what --ns says.
@@ -44,25 +47,35 @@ type nameServer struct {
 }
 
 func initCommand() *cobra.Command {
-	var zone string
+	var zone, dataDir, group string
 	var listen, servers []string
 	c := &cobra.Command{
 		Use:   "init DIR --zone ZONE --ns NAME=ADDRESS",
 		Short: "Write a configuration and a zone to begin with",
 		Long: `Write a commented configuration, a zone file and fresh secrets into a directory, which is
 made if need be. No file that is there already is written over. The first --ns is this
-server, others are secondaries: they may copy the zone and are told of changes.`,
-		Example: `  dialtone init /etc/dialtone --zone phones.example --ns ns1=192.0.2.53 --ns ns2=198.51.100.53,2001:db8::53`,
-		Args:    exactly("DIR"),
+server, others are secondaries: they may copy the zone and are told of changes.
+
+A server that runs as a user of its own reads the files by its group (--group). The
+operator's own key, admin.key, stays with whoever gave the command.`,
+		Example: `  dialtone init /etc/dialtone --zone phones.example --ns ns1=192.0.2.53 --ns ns2=198.51.100.53,2001:db8::53
+  dialtone init /etc/dialtone --data-dir /var/lib/dialtone --group dialtone --zone phones.example --ns ns1=192.0.2.53`,
+		Args: exactly("DIR"),
 		RunE: func(c *cobra.Command, args []string) error {
 			conf, err := newInit(zone, listen, servers)
 			if err != nil {
 				return usage(c, err.Error())
 			}
+			if conf.gid, err = groupID(group); err != nil {
+				return usage(c, err.Error())
+			}
+			conf.DataDir = dataDir
 			return conf.write(args[0], c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
 	f := c.Flags()
+	f.StringVar(&dataDir, "data-dir", "data", "directory of the store, relative to DIR")
+	f.StringVar(&group, "group", "", "group as which the server reads the files (default that of the user who gives the command)")
 	f.StringVarP(&zone, "zone", "z", "", "the zone of the numbers, such as phones.example")
 	f.StringArrayVar(&servers, "ns", nil, "a name server and its addresses, as ns1=192.0.2.53,2001:db8::53; this one first")
 	f.StringSliceVarP(&listen, "listen", "l", []string{"0.0.0.0:53", "[::]:53"}, "addresses and ports to serve on")
@@ -194,17 +207,18 @@ func (c *initConfig) write(dir string, stdout, stderr io.Writer) (err error) {
 	if err := template.Must(template.New("init").Parse(initYAML)).Execute(&yaml, c); err != nil {
 		return err
 	}
-	files := []struct {
-		name, text string
-		mode       fs.FileMode
-	}{
-		{c.File, yaml.String(), 0o640}, // it has the cookies' secret
-		{c.ZoneFile, c.zoneText(), 0o644},
-		{c.AdminKey, fmt.Sprintf("key %q {\n\talgorithm hmac-sha256;\n\tsecret %q;\n};\n", strings.TrimSuffix(c.AdminName, "."), text), 0o600},
-		{c.AdminSecret, text + "\n", 0o600},
-		{c.Seed, base64.StdEncoding.EncodeToString(seed) + "\n", 0o600},
+	secretMode := fs.FileMode(0o600)
+	if c.gid >= 0 {
+		secretMode = 0o640
 	}
-	if err := os.MkdirAll(dir, 0o750); err != nil {
+	files := []newFile{
+		{c.File, yaml.String(), 0o640, c.gid}, // it has the cookies' secret
+		{c.ZoneFile, c.zoneText(), 0o644, c.gid},
+		{c.AdminKey, fmt.Sprintf("key %q {\n\talgorithm hmac-sha256;\n\tsecret %q;\n};\n", strings.TrimSuffix(c.AdminName, "."), text), 0o600, -1},
+		{c.AdminSecret, text + "\n", secretMode, c.gid},
+		{c.Seed, base64.StdEncoding.EncodeToString(seed) + "\n", secretMode, c.gid},
+	}
+	if err := c.makeDir(dir); err != nil {
 		return err
 	}
 	for _, f := range files {
@@ -216,7 +230,7 @@ func (c *initConfig) write(dir string, stdout, stderr io.Writer) (err error) {
 	var made []string
 	for _, f := range files {
 		path := filepath.Join(dir, f.name)
-		if err = writeNew(path, f.text, f.mode); err != nil {
+		if err = f.write(path); err != nil {
 			break
 		}
 		made = append(made, path)
@@ -262,14 +276,55 @@ func (c *initConfig) server() string {
 	return netip.AddrPortFrom(addr, port).String()
 }
 
-func writeNew(path, text string, mode fs.FileMode) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+// makeDir makes dir if need be, for the server's group to read.
+func (c *initConfig) makeDir(dir string) error {
+	_, err := os.Stat(dir)
+	if err == nil {
+		return nil // as it is: it may hold more
+	}
+	if err := os.MkdirAll(dir, 0o750); err != nil || c.gid < 0 {
+		return err
+	}
+	return os.Chown(dir, -1, c.gid)
+}
+
+// newFile is one that init writes.
+type newFile struct {
+	name, text string
+	mode       fs.FileMode
+	gid        int // its group; -1: none in particular
+}
+
+// write leaves no file when it fails.
+func (n newFile) write(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, n.mode)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(text)
+	if n.gid >= 0 { // before there is anything to read
+		err = f.Chown(-1, n.gid)
+	}
+	if err == nil {
+		_, err = f.WriteString(n.text)
+	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		err = errors.Join(err, os.Remove(path))
 	}
 	return err
+}
+
+// groupID is the number of a group; -1 for no name.
+func groupID(name string) (int, error) {
+	if name == "" {
+		return -1, nil
+	}
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return -1, fmt.Errorf("--group: there is no group %s on this machine", name)
+	}
+	gid, err := strconv.Atoi(g.Gid)
+	if err != nil {
+		return -1, fmt.Errorf("--group: group %s has the number %q, which cannot be used", name, g.Gid)
+	}
+	return gid, nil
 }

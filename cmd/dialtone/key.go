@@ -21,8 +21,13 @@ func serverCommands(name, short string, subs ...*cobra.Command) *cobra.Command {
 	return c
 }
 
-// forgotConfig tells that the built-in default has no data: it is a server's
-// configuration that is meant, which has keys also before the first start.
+// systemConfig is where packages have the server's configuration.
+var systemConfig = "/etc/dialtone/dialtone.yaml"
+
+// forgotConfig is for commands without --config. What is tried out here, on the
+// built-in default, comes first, then the server of this machine; where
+// neither is, it is a server's configuration that is meant, which has keys also
+// before the first start.
 func forgotConfig(c *cobra.Command) error {
 	file := c.Flags().Lookup("config")
 	if file == nil || file.Value.String() != "" {
@@ -33,6 +38,9 @@ func forgotConfig(c *cobra.Command) error {
 		return err
 	}
 	if _, err := os.Stat(conf.DataDir); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(systemConfig); err == nil {
+			return file.Value.Set(systemConfig)
+		}
 		return &userError{[]string{fmt.Sprintf("%s: there is no data directory %s: name the server's configuration with --config", c.CommandPath(), conf.DataDir)}}
 	}
 	return nil

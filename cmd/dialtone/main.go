@@ -60,11 +60,17 @@ Try it: dialtone serve`,
 		groupCommand("zone", "Work with zone files", zoneCheckCommand()),
 		numberCommand(),
 		initCommand(), keyCommand(), registerCommand(), phoneCommand(), lookupCommand(), callCommand(), versionCommand())
+	for _, c := range more {
+		root.AddCommand(c(root))
+	}
 	root.Args, root.RunE = onlyCommands, help
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return checkTimeout(c) }
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err.Error()) })
 	return root
 }
+
+// more are commands that only some builds have.
+var more []func(root *cobra.Command) *cobra.Command
 
 // groupCommand is a command that does nothing but hold others.
 func groupCommand(name, short string, subs ...*cobra.Command) *cobra.Command {

@@ -9,8 +9,10 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,6 +24,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	systemConfig = os.Getenv("TEST_SYSTEM_CONFIG") // not what this machine may have
 	testscript.Main(m, map[string]func(){"dialtone": main})
 }
 
@@ -30,6 +33,13 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
+		Setup: func(e *testscript.Env) error {
+			g, err := user.LookupGroupId(strconv.Itoa(os.Getgid()))
+			if err == nil {
+				e.Setenv("GROUP", g.Name)
+			}
+			return err
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exit":   exitCode,
 			"occupy": occupy,

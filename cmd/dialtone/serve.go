@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"dialtone/config"
@@ -83,11 +84,20 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) error {
 	if conf.Path == "" {
 		fmt.Fprint(stdout, welcome(conf, srv.Addrs()))
 	}
+	tellInit(opts.Logger, daemon.SdNotifyReady)
 	<-ctx.Done()
+	tellInit(opts.Logger, daemon.SdNotifyStopping)
 	time.AfterFunc(oneStop, stop) // an impatient second signal ends the process at once
 	limit, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
 	return srv.Shutdown(limit)
+}
+
+// tellInit tells systemd, when that has started us and waits for it.
+func tellInit(log *slog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Warn("systemd could not be told", "op", "start", "err", err)
+	}
 }
 
 // load reads the configuration, or takes the default for no file.
