@@ -30,6 +30,7 @@ var mayImport = map[string]string{
 	"integration/bench":      "integration/bench/load",
 	"integration/bench/load": "",
 	"integration/hard":       "integration/peertest",
+	"integration/linear":     "",
 	"integration/peertest":   "zone/rr",
 	"integration/stage":      "integration/peertest",
 	"phone":                  "",
@@ -58,7 +59,7 @@ var onlyIn = map[string][]string{
 }
 
 // testOnly packages are imported by tests alone.
-var testOnly = []string{"zone/zonetest", "integration/peertest", "integration/stage"}
+var testOnly = []string{"zone/zonetest", "integration/linear", "integration/peertest", "integration/stage"}
 
 // largest is the number of lines that a file may have.
 const largest = 600

@@ -12,6 +12,7 @@ import (
 // modules lists the packages that may import a module of others, tests included. A module that is not here may not be imported
 // at all: a dependency is a decision.
 var modules = map[string]string{
+	"github.com/anishathalye/porcupine":   "integration/linear",
 	"github.com/dchest/siphash":           "dnsserver/answer",
 	"golang.org/x/time/rate":              "dnsserver phone/call",
 	"github.com/dgraph-io/badger/v4":      "zone/store",
@@ -23,7 +24,7 @@ var modules = map[string]string{
 	"github.com/makiuchi-d/gozxing":       "cmd/dialtone", // in tests
 	"github.com/mdp/qrterminal/v3":        "cmd/dialtone",
 	"github.com/miekg/dns": "cmd/dialtone config dnsserver dnsserver/answer dnsserver/transfer integration integration/bench" +
-		" integration/bench/load integration/peertest phone update update/acl update/sig0 update/tsig zone zone/masterfile zone/rr zone/zonetest",
+		" integration/bench/load integration/linear integration/peertest phone update update/acl update/sig0 update/tsig zone zone/masterfile zone/rr zone/zonetest",
 	"github.com/pion/rtp":                 "phone/call",
 	"github.com/pion/sdp/v3":              "phone/call",
 	"github.com/prometheus/client_golang": "dnsserver",
