@@ -20,7 +20,8 @@ import (
 type commands struct {
 	s        *Server
 	server   *control.Server
-	listener net.Listener // nil: the socket could not be made
+	listener net.Listener // nil: the socket could not be made, for fault
+	fault    error
 	log      *control.Audit
 	book     *keys.Book
 	closing  sync.Once
@@ -36,6 +37,7 @@ func (c *commands) init(s *Server) {
 	})
 	c.book.Register(c.server)
 	c.registerNumbers()
+	control.Handle(c.server, RequestStatus, c.status)
 }
 
 // keyChanged makes the server forget keys of one zone, and returns when what they have signed before is done.
@@ -75,6 +77,7 @@ func (s *Server) audit(e control.Entry) error {
 func (c *commands) listen() {
 	l, err := control.Listen(c.s.opts.DataDir)
 	if err != nil {
+		c.fault = err
 		c.s.log.Warn("commands cannot reach this server", "op", "control", "err", err)
 		return
 	}
@@ -85,6 +88,14 @@ func (c *commands) run() {
 	if c.listener != nil {
 		c.server.Serve(c.listener)
 	}
+}
+
+// missing tells why no command can reach the server; nil when one can.
+func (c *commands) missing() error {
+	if c.listener == nil {
+		return c.fault
+	}
+	return control.Reachable(c.s.opts.DataDir)
 }
 
 // close waits for the commands that run. It may be called twice.

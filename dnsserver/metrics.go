@@ -64,6 +64,19 @@ func (m *metricsServer) run() {
 	}()
 }
 
+// failed tells whether it has ended though nobody closed it.
+func (m *metricsServer) failed() bool {
+	if m == nil || m.ended == nil {
+		return false
+	}
+	select {
+	case <-m.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 func (m *metricsServer) close() {
 	if m == nil {
 		return

@@ -89,11 +89,16 @@ func (c *commands) zoneFor(q NumberQuestion) (*servedZone, error) {
 		}
 		return s.zoneOf(s.opts.Zones[0].Apex), nil
 	}
-	apex, err := rr.ParseName(q.Zone)
+	return c.namedZone(q.Zone)
+}
+
+// namedZone finds a zone that somebody has written.
+func (c *commands) namedZone(name string) (*servedZone, error) {
+	apex, err := rr.ParseName(name)
 	if err != nil {
-		return nil, control.Mistakef("zone %q: %v", q.Zone, err)
+		return nil, control.Mistakef("zone %q: %v", name, err)
 	}
-	if z := s.zoneOf(apex); z != nil {
+	if z := c.s.zoneOf(apex); z != nil {
 		return z, nil
 	}
 	return nil, control.Mistakef("the zone %s is not served here", apex)

@@ -41,6 +41,10 @@ type Server struct {
 
 	listeners []*listener
 	metrics   *metricsServer
+	rates     rates
+	copies    *transfer.Copies
+	started   time.Time
+	serving   atomic.Bool // from the start to Shutdown
 	commands  commands
 	tcp       connections
 	workers   workers
@@ -152,6 +156,7 @@ func (s *Server) run() {
 		CookieSecrets: s.opts.CookieSecrets,
 	})
 	s.responder.SetTime(s.opts.Now())
+	s.started = s.opts.Now()
 	for _, z := range s.byApex {
 		z.z.EndLeases(s.opts.Now()) // those that ended while no server was running
 	}
@@ -161,6 +166,7 @@ func (s *Server) run() {
 		MaxUDP: limits.UDPSize, ServerID: s.opts.ServerID, Logger: s.log,
 		Yield: s.yield,
 	})
+	s.copies = transfer.NewCopies(maxCopies)
 	s.notifier = transfer.NewNotifier(transfer.NotifyOptions{Keys: s.keys, Logger: s.log})
 	s.tcp.init()
 	s.slow.init(limits.Readers, limits.SlowQueue)
@@ -178,13 +184,14 @@ func (s *Server) run() {
 		s.readers.Go(func() { s.accept(l.tcp) }) // ends when l.tcp is closed
 	}
 	s.metrics.run()
-	s.commands.run()
 	for _, z := range s.byApex {
 		if len(z.o.Notify) > 0 {
 			z.z.OnPublish(s.notifier.Published)
 			s.notifier.Add(z.z, targets(z.o.Notify))
 		}
 	}
+	s.serving.Store(true)
+	s.commands.run()
 	s.log.Info("serving", "op", "start", "zones", len(s.byApex), "listen", s.Addrs())
 }
 
@@ -209,6 +216,7 @@ func (s *Server) tick() {
 		s.responder.SetTime(now)
 		if i%ticks == 0 {
 			s.answered.tick(now)
+			s.rates.take(s.count(time.Now()))
 		}
 	}
 }

@@ -130,10 +130,17 @@ func (j *transferJob) run() {
 
 // serve sends the transfer and writes its log line.
 func (j *transferJob) serve(send func([]byte) error) error {
+	// What comes over UDP without a signature may be from anybody, and what is sent by it may be lost.
+	if j.rq.Type == dns.TypeIXFR && (j.rq.TCP || j.sign != nil) {
+		j.note(j.rq.Serial, transfer.Stated)
+	}
 	stats, err := j.s.transferServer.Serve(j.s.ctx, j.rq, j.z.z, j.sign.Stream(), send)
 	var refused *transfer.Error
 	if errors.As(err, &refused) {
 		return err
+	}
+	if err == nil && j.rq.TCP && stats.Style != transfer.Single {
+		j.note(stats.Serial, transfer.Sent)
 	}
 	level, text := slog.LevelInfo, "transfer"
 	more := []slog.Attr{
@@ -146,4 +153,9 @@ func (j *transferJob) serve(send func([]byte) error) error {
 	}
 	j.s.event(level, text, opName(j.rq), &j.from, j.sign.Key(), j.rq.Zone, stats.Serial, dns.RcodeSuccess, more...)
 	return err
+}
+
+// note remembers which serial the client has.
+func (j *transferJob) note(serial uint32, by transfer.Evidence) {
+	j.s.copies.Note(j.z.z, j.from.addr.Addr(), j.sign.Key(), serial, by, j.s.opts.Now())
 }

@@ -126,6 +126,15 @@ func (q *slowQueues) release(m *slowMessage) {
 	}
 }
 
+// use tells how many messages wait.
+func (q *slowQueues) use() (u Use) {
+	for _, c := range q.queues {
+		u.Used += len(c)
+		u.Limit += cap(c)
+	}
+	return u
+}
+
 func (q *slowQueues) close() {
 	for _, c := range q.queues {
 		close(c)

@@ -112,6 +112,14 @@ func (z *Zone) Leased() (numbers int, octets int64) {
 	return h.mu.leases.Len(), h.mu.leases.Octets()
 }
 
+// Leases counts the numbers with a lease that runs, or that has ended less than a moment ago.
+func (z *Zone) Leases() int {
+	h := &z.held
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.mu.leases.Running()
+}
+
 // KeyEnded tells whether the key lease of a number has ended, though its KEY may
 // still be there.
 func (z *Zone) KeyEnded(number string, now time.Time) bool {

@@ -150,6 +150,9 @@ func (l *loader) put() {
 			t.SetPath(path, n.owner)
 		}
 		w.names++
+		if isNumber(n.owner) {
+			w.numbers++
+		}
 		if hasAsterisk(n.owner) {
 			w.wild++
 		}

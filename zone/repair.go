@@ -16,7 +16,7 @@ import (
 func (w *writer) fail(c *store.Commit, err error) {
 	z := w.z
 	err = fmt.Errorf("%w: %w", ErrStore, err)
-	z.fault.Store(&fault{err})
+	z.fault.Store(&fault{err, time.Now()})
 	z.log.Error("updates are refused until the store works again", "op", "commit", "zone", z.apex.String(),
 		"serial", c.To, "err", err)
 	z.o.Trace("fail")

@@ -67,7 +67,9 @@ type version struct {
 	soa    Set
 	wild   bool // some name has a label that is an asterisk
 	names  int
-	octets int64
+	// numbers are the names one label below the apex that are terminal numbers.
+	numbers int
+	octets  int64
 }
 
 // View is one version of a zone, for use within one Begin..End of a Reader.
@@ -96,6 +98,9 @@ func (v View) NegativeTTL() uint32 { return v.v.negTTL }
 // Size tells how many names there are, and roughly how many octets a whole
 // transfer has.
 func (v View) Size() (names int, octets int64) { return v.v.names, v.v.octets }
+
+// Numbers tells how many terminal numbers have records at their very name.
+func (v View) Numbers() int { return v.v.numbers }
 
 // Node gives the node that has data at exactly this name, be it below a cut
 // (glue) or occluded.

@@ -75,7 +75,10 @@ var (
 	ErrClosed    = errors.New("the zone is closed")
 )
 
-type fault struct{ err error }
+type fault struct {
+	err   error
+	since time.Time
+}
 
 // Failed tells the fault of the store for which the zone refuses updates; nil
 // when there is none.
@@ -84,6 +87,22 @@ func (z *Zone) Failed() error {
 		return f.err
 	}
 	return nil
+}
+
+// FailedSince tells since when there is the fault that Failed tells of.
+func (z *Zone) FailedSince() time.Time {
+	if f := z.fault.Load(); f != nil {
+		return f.since
+	}
+	return time.Time{}
+}
+
+// Committed tells when the zone was last written to its store, since the start; the zero time: not yet.
+func (z *Zone) Committed() time.Time {
+	if at := z.committed.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
 }
 
 // QueueLen tells how many ops wait.
@@ -122,6 +141,7 @@ type writer struct {
 	burned  uint32    // no serial up to here may be used again; 0 for none
 	wild    int       // names with data that have a label "*"
 	names   int       // names with data
+	numbers int       // of them, those of terminal numbers
 	octets  int64     // of all records, roughly as a transfer has them
 
 	ahead *opsAhead // nil before it is needed
@@ -354,6 +374,7 @@ func (w *writer) commit(c *store.Commit) {
 			return
 		}
 		w.z.Commits.Add(1)
+		w.z.committed.Store(c.Time.UnixNano())
 		if len(c.Sets) > 0 {
 			w.burned = 0
 			w.apply(c)
@@ -417,16 +438,21 @@ func (w *writer) put(owner rr.Name, before, now []rr.RRset, number uint64) {
 	rel := owner.Relative(w.z.apex)
 	w.z.table.SetPath(&w.path, []byte(rel))
 	w.octets += wireSize(rel, now) - wireSize(rel, before)
-	wild := 0
+	wild, own := 0, 0
 	if hasAsterisk(rel) {
 		wild = 1
 	}
+	if isNumber(rel) {
+		own = 1
+	}
 	if len(before) == 0 {
 		w.names++
+		w.numbers += own
 		w.wild += wild
 	}
 	if len(now) == 0 {
 		w.names--
+		w.numbers -= own
 		w.wild -= wild
 		w.z.table.Clear(&w.path, number)
 		return
@@ -456,6 +482,11 @@ func hasAsterisk[S ~string | ~[]byte](rel S) bool {
 		}
 	}
 	return false
+}
+
+// isNumber tells whether a name relative to the apex is that of a terminal number.
+func isNumber[S ~string | ~[]byte](rel S) bool {
+	return len(rel) > 1 && int(rel[0]) == len(rel)-1 && rr.IsNumber(rel[1:])
 }
 
 func (z *Zone) announce(serial uint32) {

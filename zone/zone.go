@@ -40,6 +40,8 @@ type Zone struct {
 	// Commits counts what went into the store; Gathered the batches that Options.CommitInterval made wait.
 	Commits, Gathered atomic.Uint64
 
+	committed atomic.Int64 // the last commit, nanoseconds since 1970
+
 	// The writer's.
 	w writer
 }
@@ -83,6 +85,8 @@ type Store interface {
 	Registration(number string) (rr.Registration, error)
 	Signers() ([]rr.Signer, error)
 	Below(numbers []string) ([]rr.Name, error)
+	LeftAt(serial uint32) (at time.Time, entries uint64, err error)
+	ChangedAt() (time.Time, error)
 }
 
 func (o *Options) setDefaults() {
@@ -171,7 +175,7 @@ func newZone(apex rr.Name) *Zone {
 
 // publish makes what was put for a version visible.
 func (z *Zone) publish(number uint64) error {
-	v := &version{number: number, wild: z.w.wild > 0, names: z.w.names, octets: z.w.octets}
+	v := &version{number: number, wild: z.w.wild > 0, names: z.w.names, numbers: z.w.numbers, octets: z.w.octets}
 	apex, ok := z.table.Find(0, nil, number)
 	if ok {
 		v.apex = Node{apex}
@@ -208,6 +212,21 @@ func (z *Zone) View() View {
 func (z *Zone) Journal(from, to uint32) iter.Seq2[*store.Entry, error] {
 	return z.o.Store.Journal(from, to)
 }
+
+// Stored tells what the store knows of the zone, its journal above all.
+func (z *Zone) Stored() (store.Meta, error) {
+	m, _, err := z.o.Store.Meta()
+	return m, err
+}
+
+// LeftAt tells when the zone left a serial for the next one, and how many changes have come since then;
+// store.ErrNoHistory when the journal does not know.
+func (z *Zone) LeftAt(serial uint32) (at time.Time, changes uint64, err error) {
+	return z.o.Store.LeftAt(serial)
+}
+
+// ChangedAt tells when the newest change of the zone was made; the zero time when the journal has none.
+func (z *Zone) ChangedAt() (time.Time, error) { return z.o.Store.ChangedAt() }
 
 // end gives how many octets of q stand before the apex.
 func (z *Zone) end(q *QName) int { return q.Len - len(z.apex) }

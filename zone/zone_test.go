@@ -147,3 +147,39 @@ func BenchmarkLookup(b *testing.B) {
 		r.End()
 	}
 }
+
+// Numbers counts names, of the form that terminal numbers have, with records at that very name.
+func TestNumbersAreCounted(t *testing.T) {
+	z := open(t)
+	want := func(n int) {
+		t.Helper()
+		r := zone.NewReader()
+		defer r.Close()
+		r.Begin()
+		defer r.End()
+		if got := z.View().Numbers(); got != n {
+			t.Errorf("%d numbers, want %d", got, n)
+		}
+	}
+	want(1)
+	steps := []struct {
+		owner string
+		data  []string
+		n     int
+	}{
+		{"5551235", []string{"\xc0\x00\x02\x01"}, 2}, {"5551235", []string{"\xc0\x00\x02\x02"}, 2},
+		{"name", []string{"\xc0\x00\x02\x01"}, 2}, {"1.5551236", []string{"\xc0\x00\x02\x01"}, 2},
+		{"1234567890123456", []string{"\xc0\x00\x02\x01"}, 2}, {"5551235", nil, 1}, {"name", nil, 1}, {"5551234", nil, 0},
+	}
+	for _, s := range steps {
+		owner := rr.MustName(s.owner + ".phones.example.")
+		done := zonetest.Do(t, z, func(d *zone.Draft) error {
+			d.Set(owner, rr.RRset{Type: dns.TypeA, TTL: 60, Data: s.data})
+			return nil
+		})
+		if done.Err != nil || !done.Changed {
+			t.Fatalf("%s: %+v", s.owner, done)
+		}
+		want(s.n)
+	}
+}

@@ -30,8 +30,12 @@ type keyFlags struct {
 }
 
 func (f *keyFlags) flags(c *cobra.Command) {
-	c.Flags().StringVarP(&f.config, "config", "c", "", "the server's configuration file (YAML; default /etc/dialtone/dialtone.yaml, unless there is ./dialtone-data)")
+	f.configFlag(c)
 	c.Flags().StringVarP(&f.zone, "zone", "z", "", "zone of the number, if the configuration has several")
+}
+
+func (f *keyFlags) configFlag(c *cobra.Command) {
+	c.Flags().StringVarP(&f.config, "config", "c", "", "the server's configuration file (YAML; default /etc/dialtone/dialtone.yaml, unless there is ./dialtone-data)")
 }
 
 const keyHelp = `

@@ -240,9 +240,9 @@ func addresses(words []string) (list []netip.Addr, err error) {
 	return list, nil
 }
 
-func joined(addrs []netip.Addr) string {
-	words := make([]string, len(addrs))
-	for i, a := range addrs {
+func joined[T fmt.Stringer](list []T) string {
+	words := make([]string, len(list))
+	for i, a := range list {
 		words[i] = a.String()
 	}
 	return strings.Join(words, " and ")

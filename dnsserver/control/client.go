@@ -14,6 +14,11 @@ import (
 	"time"
 )
 
+// Late says that a server which listens has not answered.
+type Late struct{ Text string }
+
+func (l *Late) Error() string { return l.Text }
+
 // Client asks a Server.
 type Client struct {
 	http     *http.Client
@@ -34,7 +39,7 @@ func newClient(dial func(ctx context.Context) (net.Conn, error), close func() er
 func (c *Client) Close() error { return c.close() }
 
 // maxAnswer is more than any answer but a list has, in octets.
-const maxAnswer = 1 << 20
+const maxAnswer = 4 << 20
 
 // A server answers at once, or after a commit; one that starts, when it serves. In
 // this process the disk alone can be slow.

@@ -49,6 +49,22 @@ func Listen(dir string) (net.Listener, error) {
 	return &listener{UnixListener: l, path: path}, nil
 }
 
+// Reachable tells what is wrong with the socket in a data directory in which a
+// server listens.
+func Reachable(dir string) error {
+	path := filepath.Join(dir, SocketName)
+	fi, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("somebody has removed %s", path)
+	case err != nil:
+		return err
+	case fi.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("somebody has put something in place of %s", path)
+	}
+	return nil
+}
+
 // listener takes its file away with it.
 type listener struct {
 	*net.UnixListener
@@ -94,7 +110,7 @@ func Dial(ctx context.Context, dir string) (*Client, error) {
 			return dial(ctx)
 		}
 	}, func() error { return nil }, callTime,
-		fmt.Errorf("the server on %s does not answer, for %s: it hangs, or still starts, and may yet do what it was asked", dir, callTime)), nil
+		&Late{fmt.Sprintf("the server on %s does not answer, for %s: it hangs, or still starts, and may yet do what it was asked", dir, callTime)}), nil
 }
 
 // maxPath is the most octets that the path of a socket has.

@@ -80,6 +80,7 @@ type Notifier struct {
 	opt     NotifyOptions
 	kick    chan struct{}
 	replies chan datagram
+	asked   chan chan<- []TargetState
 	done    chan struct{}
 	wg      sync.WaitGroup
 
@@ -109,6 +110,7 @@ func NewNotifier(o NotifyOptions) *Notifier {
 	o = o.withDefaults()
 	n := &Notifier{
 		opt: o, kick: make(chan struct{}, 1), replies: make(chan datagram, burst), done: make(chan struct{}),
+		asked:  make(chan chan<- []TargetState),
 		reader: zone.NewReader(), schedule: newSchedule(o.Retry, o.Interval), pairs: make(map[*zone.Zone][]*pair),
 	}
 	n.mu.published = make(map[*zone.Zone]struct{})
@@ -178,6 +180,8 @@ func (n *Notifier) run() {
 			n.collect(time.Now())
 		case d := <-n.replies:
 			n.reply(d, time.Now())
+		case to := <-n.asked:
+			to <- n.states()
 		case <-timer.C:
 		}
 		paused := n.sendDue()
@@ -190,6 +194,43 @@ func (n *Notifier) run() {
 			timer.Reset(time.Until(due))
 		}
 	}
+}
+
+// TargetState is how far a Notifier is with a target of a zone.
+type TargetState struct {
+	Zone   *zone.Zone
+	Target Target
+	// Told is the serial of the last NOTIFY that the target answered, at ToldAt:
+	// it has heard of it, and may have it or not. The zero time: none yet.
+	Told    uint32
+	ToldAt  time.Time
+	Pending bool // a message is to come, or to be answered
+	Missed  int  // messages without a good reply since the last good one
+	Silent  bool // it has missed a whole round
+}
+
+// States tells of all targets; nothing after Close.
+func (n *Notifier) States() []TargetState {
+	answer := make(chan []TargetState, 1)
+	select {
+	case n.asked <- answer:
+		return <-answer
+	case <-n.done:
+		return nil
+	}
+}
+
+func (n *Notifier) states() []TargetState {
+	var all []TargetState
+	for z, pairs := range n.pairs {
+		for _, p := range pairs {
+			all = append(all, TargetState{
+				Zone: z, Target: p.target, Told: p.told, ToldAt: p.toldAt, Pending: p.place >= 0,
+				Missed: p.missed, Silent: p.missed > len(n.opt.Retry),
+			})
+		}
+	}
+	return all
 }
 
 // collect takes what Add and Published left.

@@ -18,6 +18,9 @@ import (
 // or without when it would be more than a plain datagram can be sure to carry.
 func (n *Notifier) message(p *pair, id uint16, now time.Time) (msg []byte, request *tsig.Request, err error) {
 	soa := n.soa(p.zone)
+	if told, err := rr.ParseSOA(soa.Data); err == nil {
+		p.serial = told.Serial
+	}
 	for _, hint := range [...]bool{true, false} {
 		msg = notifyMessage(id, soa, hint)
 		if p.target.Key != "" {

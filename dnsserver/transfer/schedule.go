@@ -27,6 +27,10 @@ type pair struct {
 	due     time.Time // the next step
 	place   int       // in the queue; -1 when idle
 
+	serial uint32    // that the last message told
+	told   uint32    // of the last message that was answered
+	toldAt time.Time // when that was; the zero time: never
+
 	waiting bool // for the reply to id
 	id      uint16
 	request *tsig.Request // nil when unsigned
@@ -102,6 +106,7 @@ func (s *schedule) sent(p *pair, id uint16, request *tsig.Request, now time.Time
 func (s *schedule) answered(p *pair, now time.Time) {
 	s.stopWaiting(p)
 	p.tries, p.missed = 0, 0
+	p.told, p.toldAt = p.serial, now
 	if p.changed {
 		s.set(p, later(now, p.sent.Add(s.interval)))
 		return

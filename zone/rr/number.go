@@ -4,8 +4,8 @@ package rr
 const MaxDigits = 15
 
 // IsNumber tells whether a label is a terminal number: 1 to 15 digits.
-func IsNumber(label string) bool {
-	if label == "" || len(label) > MaxDigits {
+func IsNumber[S ~string | ~[]byte](label S) bool {
+	if len(label) == 0 || len(label) > MaxDigits {
 		return false
 	}
 	for i := range len(label) {

@@ -32,6 +32,45 @@ func (z *Zone) Journal(from, to uint32) iter.Seq2[*Entry, error] {
 	}
 }
 
+// LeftAt tells when the zone left a serial for the next one, and how many entries lead on from there.
+// ErrNoHistory comes when the journal does not know: of the zone's own serial, too.
+func (z *Zone) LeftAt(serial uint32) (at time.Time, entries uint64, err error) {
+	st := z.state.Load()
+	if st == nil {
+		return at, 0, ErrNotLoaded
+	}
+	err = z.s.view(func(txn *badger.Txn) error {
+		seq, err := st.find(txn, serial, st.serial)
+		if err != nil {
+			return err
+		}
+		h, err := st.head(txn, seq)
+		at, entries = time.Unix(0, h.time), st.next-seq
+		return err
+	})
+	return at, entries, err
+}
+
+// ChangedAt tells when the newest entry was made; the zero time when there is none.
+func (z *Zone) ChangedAt() (at time.Time, err error) {
+	st := z.state.Load()
+	if st == nil {
+		return at, ErrNotLoaded
+	}
+	err = z.s.view(func(txn *badger.Txn) error {
+		if first, err := st.oldest(txn); err != nil || first >= st.next {
+			return err
+		}
+		h, err := st.head(txn, st.next-1)
+		at = time.Unix(0, h.time)
+		return err
+	})
+	if errors.Is(err, ErrNoHistory) {
+		return time.Time{}, nil
+	}
+	return at, err
+}
+
 // journalChunk bounds the octets of entries that are read at a time.
 const journalChunk = 256 << 10
 

@@ -298,3 +298,35 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	check(t, z)
 }
+
+// Each serial was left when the entry was made that begins there.
+func TestWhenASerialWasLeft(t *testing.T) {
+	s, _ := history(t, 50)
+	everyWay(t, s, func(z *Zone) {
+		for serial := uint32(1); serial < 101; serial += 2 {
+			entries, err := journalOf(z, serial, 101)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at, changes, err := z.LeftAt(serial)
+			if err != nil || !at.Equal(entries[0].Time) || changes != uint64(len(entries)) {
+				t.Errorf("serial %d was left at %v, %d changes ago, %v; want %v and %d", serial, at, changes, err, entries[0].Time, len(entries))
+			}
+			if newest, err := z.ChangedAt(); err != nil || !newest.Equal(entries[len(entries)-1].Time) {
+				t.Errorf("changed at %v, %v", newest, err)
+			}
+		}
+		for _, serial := range []uint32{0, 2, 101, 103} {
+			if _, _, err := z.LeftAt(serial); !errors.Is(err, ErrNoHistory) {
+				t.Errorf("serial %d: %v", serial, err)
+			}
+		}
+	})
+}
+
+func TestZoneWithoutChanges(t *testing.T) {
+	_, z := history(t, 0)
+	if at, err := z.ChangedAt(); err != nil || !at.IsZero() {
+		t.Errorf("changed at %v, %v", at, err)
+	}
+}

@@ -91,13 +91,39 @@ func (s *Store) sync(number uint64) error {
 	if s.broken.Load() {
 		return ErrBroken
 	}
-	covers := l.mu.written
+	covers, begun := l.mu.written, time.Now()
 	if err := s.syncLocked(); err != nil {
 		s.broken.Store(true)
 		return err
 	}
 	l.mu.synced = covers
+	s.lastSync.Store(&Sync{Begun: begun, Took: time.Since(begun)})
+	s.syncs.Add(1)
 	return nil
+}
+
+// Sync is one sync of what commits have written.
+type Sync struct {
+	Begun time.Time
+	Took  time.Duration
+}
+
+// Syncs counts the syncs of commits since Open.
+func (s *Store) Syncs() uint64 { return s.syncs.Load() }
+
+// LastSync tells of the newest sync; false when there was none since Open.
+func (s *Store) LastSync() (Sync, bool) {
+	if last := s.lastSync.Load(); last != nil {
+		return *last, true
+	}
+	return Sync{}, false
+}
+
+// Space tells how many octets are free where the data directory is, and how many must be for a commit; false
+// where the system does not tell.
+func (s *Store) Space() (free, reserve int64, ok bool) {
+	free, _, ok = space(s.dir)
+	return free, s.o.Reserve, ok
 }
 
 func (s *Store) syncLocked() error {

@@ -63,6 +63,8 @@ type Store struct {
 	broken     atomic.Bool // a write failed: see invariant 5
 	closed     atomic.Bool
 	commits    atomic.Uint64
+	syncs      atomic.Uint64
+	lastSync   atomic.Pointer[Sync]
 	tablesMade atomic.Bool                     // since the heap was given back
 	releasing  atomic.Bool                     // releasePages is due
 	released   atomic.Pointer[map[uint64]bool] // the tables of the last time

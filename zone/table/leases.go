@@ -23,6 +23,7 @@ type Leases struct {
 	chunk []uint64
 	seed  [2]uint64
 	count int
+	runs  int // leases that have an end
 
 	others    map[string]Lease
 	othersMin int64
@@ -69,6 +70,9 @@ const (
 func (l *Leases) Init(t *Table) {
 	*l = Leases{t: t, memory: memory{epochs: t.epochs}, seed: [2]uint64{rand.Uint64(), rand.Uint64() | 1}}
 }
+
+// Running counts the numbers with a lease.
+func (l *Leases) Running() int { return l.runs }
 
 // Len counts the numbers, those with a key lease twice.
 func (l *Leases) Len() int { return l.count + len(l.others) }
@@ -159,6 +163,12 @@ func (l *Leases) Load(number []byte, x Lease) {
 }
 
 func (l *Leases) putOther(number string, x Lease) {
+	if l.others[number].End != 0 {
+		l.runs--
+	}
+	if x.End != 0 {
+		l.runs++
+	}
 	if x == (Lease{}) {
 		delete(l.others, number)
 		return
@@ -223,12 +233,25 @@ func (l *Leases) put(key uint64, end, signed uint32, public bool) {
 	case i >= 0 && none:
 		p := l.pages[at]
 		n := entries(p)
+		l.note(key, uint32(p[pageValues+i]), 0)
 		p[1+i], p[pageValues+i] = p[n], p[pageValues+n-1]
 		p[0]--
 		l.count--
 	case i >= 0:
+		l.note(key, uint32(l.pages[at][pageValues+i]), end)
 		l.pages[at][1+i] = withPublic(key, public)
 		l.set(at, i, end, signed)
+	}
+}
+
+// note counts a lease that begins or ends.
+func (l *Leases) note(key uint64, before, end uint32) {
+	switch {
+	case key&1 != 0: // of a KEY record
+	case before == 0 && end != 0:
+		l.runs++
+	case before != 0 && end == 0:
+		l.runs--
 	}
 }
 
@@ -247,6 +270,7 @@ func (l *Leases) add(key uint64, end, signed uint32, public bool) {
 	p[0]++
 	p[1+i] = withPublic(key, public)
 	l.count++
+	l.note(key, 0, end)
 	l.set(at, i, end, signed)
 }
 

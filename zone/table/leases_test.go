@@ -68,6 +68,15 @@ func TestLeasesAreAMap(t *testing.T) {
 					ended[n] = true
 				}
 			}
+			running := 0
+			for _, x := range want {
+				if x.End != 0 {
+					running++
+				}
+			}
+			if l.Running() != running {
+				t.Fatalf("%d leases run, want %d", l.Running(), running)
+			}
 			if got := due(at); !maps.Equal(got, ended) {
 				t.Fatalf("%d are due, want %d", len(got), len(ended))
 			}
@@ -81,7 +90,7 @@ func TestLeasesAreAMap(t *testing.T) {
 	for n := range want {
 		l.Put(n, Lease{})
 	}
-	if l.Len() != 0 || len(due(now+1e9)) != 0 {
+	if l.Len() != 0 || l.Running() != 0 || len(due(now+1e9)) != 0 {
 		t.Errorf("%d are left", l.Len())
 	}
 }

@@ -227,3 +227,25 @@ func (s *Store) Journal(from, to uint32) iter.Seq2[*store.Entry, error] {
 		}
 	}
 }
+
+// LeftAt implements zone.Store.
+func (s *Store) LeftAt(serial uint32) (time.Time, uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, e := range s.mu.journal {
+		if e.From == serial {
+			return e.Time, uint64(len(s.mu.journal) - i), nil
+		}
+	}
+	return time.Time{}, 0, store.ErrNoHistory
+}
+
+// ChangedAt implements zone.Store.
+func (s *Store) ChangedAt() (time.Time, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.mu.journal); n > 0 {
+		return s.mu.journal[n-1].Time, nil
+	}
+	return time.Time{}, nil
+}
