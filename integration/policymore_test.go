@@ -49,6 +49,7 @@ var without = map[string]string{
 	"update/sig0":        "net net/http os",
 	"update/tsig":        "net net/http os",
 	"zone":               "net net/http os",
+	"zone/fair":          "net net/http os sync time",
 	"zone/masterfile":    "net net/http",
 	"zone/rr":            "net net/http os time",
 	"zone/store":         "net net/http",

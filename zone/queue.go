@@ -2,66 +2,75 @@ package zone
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"dialtone/zone/fair"
 )
 
 // queue holds the ops that wait for the writer. It takes no more memory than
 // they do: a server may have a hundred thousand zones, of which few change at
-// one time.
+// one time. Whoever sends them takes turns, and has a share of the room: see
+// package fair.
 type queue struct {
 	mu struct {
 		sync.Mutex
-		ops    []Op // from head on
-		head   int
+		ops    fair.Queue[Op]
 		wanted int // the writer is woken when so many wait
 		closed bool
 	}
 	wake chan struct{} // has room for one; full when something may have changed
+	all  *Waiting      // of this zone and others
 }
 
-func (q *queue) init() { q.wake = make(chan struct{}, 1) }
+func (q *queue) init(all *Waiting) { q.wake, q.all = make(chan struct{}, 1), all }
 
-// keepOps is the room that an empty queue keeps.
-const keepOps = 64
+// sent is an Op that tells who sent it, as a number that stands for a key or an
+// address, and what it weighs: 1 is that of a usual update. All others are the
+// server's own, which share a turn.
+type sent interface {
+	Sender() (id uint64, weight int)
+}
 
-// put adds op behind at most limit-1 others.
+// put adds op, if it and all that waits weigh no more than limit.
 func (q *queue) put(op Op, limit int) error {
+	id, weight := uint64(0), 1
+	if s, ok := op.(sent); ok {
+		id, weight = s.Sender()
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	switch {
-	case q.mu.closed:
+	if q.mu.closed {
 		return ErrClosed
-	case len(q.mu.ops)-q.mu.head >= limit:
+	}
+	if !q.all.take(weight, q.mu.ops.Weight()) {
+		return ErrAllFull
+	}
+	switch q.mu.ops.Put(id, op, weight, limit) {
+	case fair.Full:
+		q.all.give(weight)
 		return ErrQueueFull
+	case fair.Share:
+		q.all.give(weight)
+		return ErrQueueShare
 	}
-	if q.mu.head > 0 && len(q.mu.ops) == cap(q.mu.ops) && 2*q.mu.head >= len(q.mu.ops) {
-		n := copy(q.mu.ops, q.mu.ops[q.mu.head:])
-		clear(q.mu.ops[n:])
-		q.mu.ops, q.mu.head = q.mu.ops[:n], 0
-	}
-	q.mu.ops = append(q.mu.ops, op)
-	if len(q.mu.ops)-q.mu.head >= q.mu.wanted {
+	if q.mu.ops.Len() >= q.mu.wanted {
 		q.notify()
 	}
 	return nil
 }
 
-// take gives the op that waits longest; nil when there is none, and then
-// whether there can be one again.
+// take gives the op whose turn it is; nil when there is none, and then whether
+// there can be one again.
 func (q *queue) take() (op Op, open bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.mu.head == len(q.mu.ops) {
+	before := q.mu.ops.Weight()
+	op, ok := q.mu.ops.Take()
+	if !ok {
 		return nil, !q.mu.closed
 	}
-	op = q.mu.ops[q.mu.head]
-	q.mu.ops[q.mu.head] = nil
-	if q.mu.head++; q.mu.head == len(q.mu.ops) {
-		q.mu.ops, q.mu.head = q.mu.ops[:0], 0
-		if cap(q.mu.ops) > keepOps {
-			q.mu.ops = nil
-		}
-	}
+	q.all.give(before - q.mu.ops.Weight())
 	return op, true
 }
 
@@ -70,10 +79,7 @@ func (q *queue) take() (op Op, open bool) {
 func (q *queue) peek(n int, f func(Op)) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	waiting := q.mu.ops[q.mu.head:]
-	for _, op := range waiting[:min(n, len(waiting))] {
-		f(op)
-	}
+	q.mu.ops.Peek(n, f)
 }
 
 // next waits for an op; nil when the queue is closed and empty.
@@ -113,7 +119,7 @@ func (q *queue) want(n int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.mu.wanted = n
-	return len(q.mu.ops)-q.mu.head >= n || q.mu.closed
+	return q.mu.ops.Len() >= n || q.mu.closed
 }
 
 // close refuses further ops. What waits can still be taken.
@@ -134,5 +140,41 @@ func (q *queue) notify() {
 func (q *queue) len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.mu.ops) - q.mu.head
+	return q.mu.ops.Len()
+}
+
+// Waiting bounds what waits in the queues of several zones together, in the
+// weight of ops. A nil *Waiting is no bound.
+type Waiting struct {
+	limit  int64
+	weight atomic.Int64
+}
+
+// NewWaiting makes one of so much weight.
+func NewWaiting(limit int) *Waiting { return &Waiting{limit: int64(limit)} }
+
+// Weight of all that waits.
+func (w *Waiting) Weight() int { return int(w.weight.Load()) }
+
+// waitingShare is how many times what is free one zone may have: as in package
+// fair, so that some room is left for the others.
+const waitingShare = 4
+
+// take makes room for an op of a zone in whose queue so much waits.
+func (w *Waiting) take(weight, own int) bool {
+	if w == nil {
+		return true
+	}
+	free := w.limit - (w.weight.Add(int64(weight)) - int64(weight))
+	if free <= 0 || own > 0 && int64(own+weight) > waitingShare*free {
+		w.weight.Add(int64(-weight))
+		return false
+	}
+	return true
+}
+
+func (w *Waiting) give(weight int) {
+	if w != nil {
+		w.weight.Add(int64(-weight))
+	}
 }

@@ -2,59 +2,98 @@ package zone
 
 import (
 	"errors"
-	"math/rand/v2"
 	"testing"
 )
 
-// TestQueueIsInOrder compares the queue with a plain list.
-// idleOp has a size, so that no two are the same.
-type idleOp struct{ _ int }
+// idleOp has a sender.
+type idleOp struct {
+	sender uint64
+	weight int
+}
 
-func (*idleOp) Evaluate(*Draft) error { return nil }
-func (*idleOp) Done(Committed)        {}
+func (*idleOp) Evaluate(*Draft) error        { return nil }
+func (*idleOp) Done(Committed)               {}
+func (o *idleOp) Sender() (id uint64, w int) { return o.sender, o.weight }
 
-func TestQueueIsInOrder(t *testing.T) {
-	const limit = 300
-	rnd := rand.New(rand.NewPCG(1, 1))
+func TestQueueHasItsLimits(t *testing.T) {
 	var q queue
-	q.init()
-	var want []Op
-	for i := range 20000 {
-		if rnd.IntN(1000) < 520-i/200 { // more in at first, more out at last
-			op := new(idleOp)
-			err := q.put(op, limit)
-			if full := len(want) == limit; full != errors.Is(err, ErrQueueFull) {
-				t.Fatalf("%d wait, of at most %d: %v", len(want), limit, err)
-			} else if !full {
-				want = append(want, op)
-			}
-		} else {
-			op, open := q.take()
-			if len(want) == 0 {
-				if op != nil || !open {
-					t.Fatalf("an empty queue gave %v, %v", op, open)
-				}
-				continue
-			}
-			if op != want[0] {
-				t.Fatal("another op than the one that waits longest")
-			}
-			want = want[1:]
+	q.init(nil)
+	put := func(sender uint64) error { return q.put(&idleOp{sender, 1}, 10) }
+	for range 8 {
+		if err := put(1); err != nil {
+			t.Fatal(err)
 		}
-		if q.len() != len(want) || cap(q.mu.ops) > 4*limit {
-			t.Fatalf("%d ops in room for %d, want %d", q.len(), cap(q.mu.ops), len(want))
+	}
+	if err := put(1); !errors.Is(err, ErrQueueShare) || !errors.Is(err, ErrQueueFull) {
+		t.Errorf("one sender takes it all: %v", err)
+	}
+	if err := errors.Join(put(2), put(3)); err != nil {
+		t.Errorf("the others: %v", err)
+	}
+	if err := put(4); !errors.Is(err, ErrQueueFull) || errors.Is(err, ErrQueueShare) {
+		t.Errorf("more than the limit: %v", err)
+	}
+	var order []uint64
+	for op, _ := q.take(); op != nil; op, _ = q.take() {
+		order = append(order, op.(*idleOp).sender)
+	}
+	if len(order) != 10 || order[1] != 2 || order[2] != 3 {
+		t.Errorf("they take turns: %d", order)
+	}
+}
+
+// TestQueuesShareARoom: zones have a limit together, and one leaves room for the others.
+func TestQueuesShareARoom(t *testing.T) {
+	all := NewWaiting(10)
+	var one, other queue
+	one.init(all)
+	other.init(all)
+	n := 0
+	for one.put(&idleOp{uint64(n), 1}, 100) == nil {
+		n++
+	}
+	if n != 8 || all.Weight() != 8 {
+		t.Errorf("one zone has %d, %d in all", n, all.Weight())
+	}
+	if err := one.put(&idleOp{1, 1}, 100); !errors.Is(err, ErrAllFull) || !errors.Is(err, ErrQueueFull) {
+		t.Errorf("%v", err)
+	}
+	for range 2 {
+		if err := other.put(&idleOp{1, 1}, 100); err != nil {
+			t.Errorf("the other zone: %v", err)
+		}
+	}
+	if err := other.put(&idleOp{1, 1}, 100); !errors.Is(err, ErrAllFull) {
+		t.Errorf("more than the limit: %v", err)
+	}
+	for _, q := range []*queue{&one, &other} {
+		for op, _ := q.take(); op != nil; op, _ = q.take() {
+		}
+	}
+	if all.Weight() != 0 {
+		t.Errorf("%d are counted, and none waits", all.Weight())
+	}
+}
+
+func TestClosedQueue(t *testing.T) {
+	var q queue
+	q.init(nil)
+	ops := []*idleOp{{1, 1}, {1, 1}, {2, 1}}
+	for _, op := range ops {
+		if err := q.put(op, 10); err != nil {
+			t.Fatal(err)
 		}
 	}
 	q.close()
-	if err := q.put(new(idleOp), limit); !errors.Is(err, ErrClosed) {
+	if err := q.put(new(idleOp), 10); !errors.Is(err, ErrClosed) {
 		t.Fatalf("put into a closed queue: %v", err)
 	}
-	for _, op := range want {
-		if got := q.next(); got != op {
+	for _, want := range []*idleOp{ops[0], ops[2], ops[1]} {
+		if got := q.next(); got != want {
 			t.Fatal("what waited when the queue was closed is lost")
 		}
 	}
-	if q.next() != nil || cap(q.mu.ops) > keepOps {
-		t.Fatalf("closed and empty, with room for %d", cap(q.mu.ops))
+	if q.next() != nil {
+		t.Fatal("closed and empty")
 	}
 }

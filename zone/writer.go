@@ -75,6 +75,14 @@ var (
 	ErrClosed    = errors.New("the zone is closed")
 )
 
+// What is more than ErrQueueFull says.
+var (
+	// ErrQueueShare says that others than this sender find room in the queue.
+	ErrQueueShare = fmt.Errorf("%w for this sender: the rest of it is for others", ErrQueueFull)
+	// ErrAllFull says that Options.Waiting has no room.
+	ErrAllFull = fmt.Errorf("%w with those of other zones", ErrQueueFull)
+)
+
 type fault struct {
 	err   error
 	since time.Time
@@ -108,8 +116,13 @@ func (z *Zone) Committed() time.Time {
 // QueueLen tells how many ops wait.
 func (z *Zone) QueueLen() int { return z.queue.len() }
 
-// Submit queues op and never blocks. When it gives an error, which is
-// ErrQueueFull, ErrClosed or one that wraps ErrStore, Done is not called.
+// Submit queues op and never blocks. Ops that have a method
+//
+//	Sender() (id uint64, weight int)
+//
+// are taken in turns of their senders; the others are one sender's. When it
+// gives an error, which is or wraps ErrQueueFull, ErrClosed or ErrStore, Done is
+// not called.
 func (z *Zone) Submit(op Op) error {
 	if err := z.Failed(); err != nil {
 		return err

@@ -52,7 +52,8 @@ type Options struct {
 	Store           Store
 	JournalMaxAge   time.Duration    // (168h) older journal entries are dropped
 	JournalMaxSize  int64            // (1 GiB) octets of journal entries that are kept
-	QueueLen        int              // (4096) ops that may wait
+	QueueLen        int              // (4096) ops that may wait, by weight: see Submit
+	Waiting         *Waiting         // (nil) bounds those of several zones together
 	BatchOps        int              // (1024) ops in one commit
 	BatchOctets     int              // (1 MiB) of changes in one commit; one op may have more
 	RefreshInterval time.Duration    // (25 ms) that refreshes of leases wait for more of them; negative: none
@@ -140,7 +141,7 @@ func Open(ctx context.Context, o Options) (*Zone, error) {
 	}
 	z.o, z.log, z.stopped = o, o.Logger, make(chan struct{})
 	z.o.Loaded = nil
-	z.queue.init()
+	z.queue.init(o.Waiting)
 	meta, loaded, err := o.Store.Meta()
 	if err != nil {
 		return nil, fmt.Errorf("zone %s: %w", o.Apex, err)
