@@ -57,6 +57,7 @@ type Zone struct {
 	File    string // master file, read while the zone is not in DataDir yet
 	Text    string // master file of the embedded default, which has no File
 	MaxTTL  uint32 // seconds; 0: no cap
+	Records int    // max_records; 0: no limit
 	ACL     []Rule
 	Notify  []Target
 	Lease   Lease
@@ -104,6 +105,8 @@ type Journal struct {
 type Limits struct {
 	UpdateQueue, BatchOps, RRsetRecords, SlowQueue     int
 	SourceUpdates, UpdateAnswers                       int
+	UpdateQueueTotal, UpdatesPerKey, UpdatesPerSource  int
+	UpdateRecords, NameRecords                         int
 	KeyVerifications, ClaimsPerSource, NamesPerNumber  int
 	TCPConnections, TCPPerAddress, TCPInFlight         int
 	CommitInterval, RefreshInterval, TCPIdle, TCPWrite time.Duration

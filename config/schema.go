@@ -46,7 +46,7 @@ var settings = map[string]setting{
 		"signed_late": {kind: quantity},
 	}},
 	"zones": {sections, map[string]setting{
-		"name": {kind: text}, "file": {kind: text}, "max_ttl": {kind: number},
+		"name": {kind: text}, "file": {kind: text}, "max_ttl": {kind: number}, "max_records": {kind: number},
 		"acl": {sections, map[string]setting{
 			"address": {kind: texts}, "key": {kind: texts}, "action": {kind: texts}, "deny": {kind: flag},
 			"update_owner": {kind: text}, "update_owner_match": {kind: text},
@@ -62,7 +62,9 @@ var settings = map[string]setting{
 		"derived_keys": {section, map[string]setting{"seed": {kind: text}, "seed_file": {kind: text}}},
 	}},
 	"limits": {section, map[string]setting{
-		"update_queue": {kind: number}, "batch_ops": {kind: number}, "commit_interval": {kind: quantity}, "refresh_interval": {kind: quantity},
+		"update_queue": {kind: number}, "update_queue_total": {kind: number},
+		"updates_per_key": {kind: number}, "updates_per_source": {kind: number}, "update_records": {kind: number}, "name_records": {kind: number},
+		"batch_ops": {kind: number}, "commit_interval": {kind: quantity}, "refresh_interval": {kind: quantity},
 		"rrset_records": {kind: number}, "names_per_number": {kind: number}, "slow_queue": {kind: number}, "source_updates": {kind: number},
 		"update_answers": {kind: number}, "key_verifications": {kind: number}, "claims_per_source": {kind: number},
 		"tcp_connections": {kind: number}, "tcp_per_address": {kind: number}, "tcp_in_flight": {kind: number},

@@ -41,6 +41,7 @@ type rawZone struct {
 	Name    string            `mapstructure:"name"`
 	File    string            `mapstructure:"file"`
 	MaxTTL  *string           `mapstructure:"max_ttl"`
+	Records *string           `mapstructure:"max_records"`
 	ACL     []rawRule         `mapstructure:"acl"`
 	Notify  []any             `mapstructure:"notify"`
 	Lease   map[string]string `mapstructure:"lease"`

@@ -31,6 +31,9 @@ func (c *checker) zones(zones []rawZone) {
 			// RFC 2181, section 8.
 			zone.MaxTTL = uint32(c.number(path+".max_ttl", *z.MaxTTL, 1, 1<<31-1))
 		}
+		if z.Records != nil {
+			zone.Records = int(c.number(path+".max_records", *z.Records, 1, 1<<31-1))
+		}
 		zone.Seed = c.seed(path+".derived_keys", z.DerivedKeys)
 		if len(z.ACL) == 0 {
 			c.warn(path, "the zone has no acl, so every update and transfer of it is refused")

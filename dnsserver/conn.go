@@ -209,6 +209,9 @@ func (c *conn) waitRoom() bool {
 	if int(c.inFlight.Load()) >= c.s.opts.Limits.TCPInFlight {
 		c.s.Counters.Limits.Hit(LimitTCPInFlight)
 	}
+	if len(c.mu.out) > maxQueued {
+		c.s.Counters.Limits.Hit(LimitTCPQueued)
+	}
 	for !c.mu.closed && (len(c.mu.out) > maxQueued || int(c.inFlight.Load()) >= c.s.opts.Limits.TCPInFlight) {
 		wake(c.wake)
 		c.mu.room.Wait()

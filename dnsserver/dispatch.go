@@ -47,6 +47,9 @@ func (s *Server) answerSlow(w *worker, msg []byte, from *client) []byte {
 	if err != nil {
 		return s.unverified(w, msg, from, err, now)
 	}
+	if sign != nil {
+		s.slow.note(from.addr.Addr(), now)
+	}
 	t := &task{w: w, msg: sign.Strip(msg), from: from, sign: sign, now: now}
 	w.reader.Begin()
 	n, verdict := s.responder.Respond(t.msg, w.out(), from.tcp(), sign.Overhead(), &w.scratch)

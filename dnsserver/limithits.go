@@ -14,7 +14,14 @@ type Limit uint8
 
 // The limits, each named as its setting is.
 const (
-	LimitUpdateQueue Limit = iota
+	LimitUpdateQueue      Limit = iota
+	LimitUpdateQueueShare       // the part of it that one sender may have
+	LimitUpdateQueueTotal
+	LimitUpdatesPerKey
+	LimitUpdatesPerSource
+	LimitUpdateRecords
+	LimitNameRecords
+	LimitZoneRecords // max_records of a zone
 	LimitSlowQueue
 	LimitRRsetRecords
 	LimitNamesPerNumber
@@ -26,6 +33,7 @@ const (
 	LimitTCPConnections
 	LimitTCPPerAddress
 	LimitTCPInFlight
+	LimitTCPQueued // octets of replies of one connection
 	LimitTCPIdle
 	LimitTCPWrite
 	LimitTransfers
@@ -36,6 +44,14 @@ const (
 // limitNames are the values of the label "limit".
 var limitNames = [numLimits]string{
 	LimitUpdateQueue:         "update_queue",
+	LimitUpdateQueueShare:    "update_queue_share",
+	LimitUpdateQueueTotal:    "update_queue_total",
+	LimitUpdatesPerKey:       "updates_per_key",
+	LimitUpdatesPerSource:    "updates_per_source",
+	LimitUpdateRecords:       "update_records",
+	LimitNameRecords:         "name_records",
+	LimitZoneRecords:         "zone_records",
+	LimitTCPQueued:           "tcp_queued",
 	LimitSlowQueue:           "slow_queue",
 	LimitRRsetRecords:        "rrset_records",
 	LimitNamesPerNumber:      "names_per_number",

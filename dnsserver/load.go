@@ -58,7 +58,7 @@ func (s *Server) loadZones(ctx context.Context) error {
 		all = append(all, z)
 		// Kept even if another one failed: it is to be closed.
 		s.byApex[o.Apex.Lower()] = &servedZone{o: o, z: z, limits: update.Limits{
-			MaxTTL: o.MaxTTL, MaxRecordsPerRRset: s.opts.Limits.RRsetRecords, Lease: withDefaultLease(o.Lease),
+			MaxTTL: o.MaxTTL, MaxRecordsPerRRset: s.opts.Limits.RRsetRecords, MaxRecordsPerName: s.opts.Limits.NameRecords, Lease: withDefaultLease(o.Lease),
 			NamesPerNumber: s.opts.Limits.NamesPerNumber,
 		}}
 	}
@@ -121,7 +121,7 @@ func (s *Server) loadZone(ctx context.Context, o ZoneOptions) (*zone.Zone, error
 	}
 	z, err := zone.Open(ctx, zone.Options{
 		Apex: o.Apex, Store: st, JournalMaxAge: o.JournalMaxAge, JournalMaxSize: o.JournalMaxSize,
-		QueueLen: s.opts.Limits.UpdateQueue, BatchOps: s.opts.Limits.BatchOps,
+		QueueLen: s.opts.Limits.UpdateQueue, Waiting: s.waiting, MaxRecords: o.MaxRecords, BatchOps: s.opts.Limits.BatchOps,
 		CommitInterval: s.opts.Limits.CommitInterval, RefreshInterval: s.opts.Limits.RefreshInterval, Logger: s.log, Loaded: inMemory, Now: s.opts.Now,
 		Progress: func(n int) { s.opts.Progress(Progress{Zone: o.Apex, Phase: Loading, Records: n}) },
 	})

@@ -100,6 +100,7 @@ func (s *Server) Collect(out chan<- prometheus.Metric) {
 	s.collectZones(e)
 	s.collectKeys(e)
 	s.collectLimits(e)
+	s.collectLevels(e)
 }
 
 // exporter turns numbers into metrics.

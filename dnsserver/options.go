@@ -84,6 +84,8 @@ type ZoneOptions struct {
 	Text string
 	// MaxTTL caps the TTL, in seconds, that an update can set; 0: no cap.
 	MaxTTL uint32
+	// MaxRecords is how many records updates may make the zone hold; 0: no limit.
+	MaxRecords int
 	// Lease bounds the leases of numbers (RFC 9664); zero values are those of DefaultLease.
 	Lease update.LeaseLimits
 	// ACL decides who may update and transfer the zone; the first rule that matches. None: nobody.
@@ -111,8 +113,18 @@ type NotifyTarget struct {
 
 // Limits bound what peers may cost. A zero value is the default in parentheses.
 type Limits struct {
-	// UpdateQueue is how many updates may wait for a zone's writer (4096). More get SERVFAIL at once.
+	// UpdateQueue is how many updates may wait for a zone's writer (4096). More get SERVFAIL at once. One key, or one
+	// source of updates that are not signed, may have four times as many in it as there is room for others. An update of
+	// n KiB counts n times.
 	UpdateQueue int
+	// UpdateQueueTotal is UpdateQueue for all zones together (16,384), of which one zone may have four times as many as
+	// there is room for others.
+	UpdateQueueTotal int
+	// UpdatesPerKey and UpdatesPerSource are how many updates a second a key and a source (an address, or an IPv6 network
+	// of 64 bits) may make (0: no limit). More get SERVFAIL.
+	UpdatesPerKey, UpdatesPerSource int
+	// UpdateRecords is how many records the prerequisites and changes of an update may be (0: what a message can carry).
+	UpdateRecords int
 	// BatchOps is how many updates one commit may hold (1024).
 	BatchOps int
 	// CommitInterval is the least time from one commit of a zone to the next while several updates come at
@@ -124,6 +136,8 @@ type Limits struct {
 	RefreshInterval time.Duration
 	// RRsetRecords is how many records an update may make an RRset hold (0: no limit).
 	RRsetRecords int
+	// NameRecords is how many records an update may make a name have, of all types (0: no limit).
+	NameRecords int
 	// NamesPerNumber is how many names with records a phone may have below its number (32), by rules with
 	// self_number.
 	NamesPerNumber int
@@ -181,6 +195,7 @@ func (l Limits) withDefaults() Limits {
 		}
 	}
 	set(&l.UpdateQueue, 4096)
+	set(&l.UpdateQueueTotal, 16_384)
 	set(&l.BatchOps, 1024)
 	set(&l.SlowQueue, 2048)
 	set(&l.SourceUpdates, 100_000)

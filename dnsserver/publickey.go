@@ -150,7 +150,7 @@ func (p *publicKeys) mayClaim(who acl.Principal, now time.Time) error {
 	defer p.mu.Unlock()
 	p.renewLocked(now)
 	if count(p.mu.claims, sourceOf(who, 48)) >= p.claimsLimit {
-		return update.Beyond(LimitClaimsPerSource.String(), fmt.Sprintf("%d numbers were claimed from there in a minute: try again later", p.claimsLimit))
+		return update.Beyond(LimitClaimsPerSource.String(), fmt.Sprintf("%d numbers were claimed from there in a minute (claims_per_source): try again later", p.claimsLimit))
 	}
 	return nil
 }

@@ -30,6 +30,8 @@ type Server struct {
 	byApex map[rr.Name]*servedZone  // by the apex in lower case; not changed after the start
 	built  map[rr.Name]*zone.Loaded // by this start, from the zone's file; likewise
 
+	waiting        *zone.Waiting // updates in the queues of all zones
+	senders        senders
 	sources        sources
 	answered       answered
 	publicKeys     publicKeys
@@ -71,6 +73,8 @@ type Server struct {
 func Start(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{opts: o.withDefaults(), zones: zone.NewZones(), byApex: map[rr.Name]*servedZone{}, built: map[rr.Name]*zone.Loaded{}}
 	s.log = s.opts.Logger
+	s.waiting = zone.NewWaiting(s.opts.Limits.UpdateQueueTotal)
+	s.senders.init(s.opts.Limits)
 	s.sources.init(s.opts.Now(), s.opts.Limits.SourceUpdates)
 	s.answered.init(s.opts.Now(), s.opts.Limits.UpdateAnswers)
 	s.publicKeys.init(s.opts.Now(), s.opts.Limits.KeyVerifications, s.opts.Limits.ClaimsPerSource)

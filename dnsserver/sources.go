@@ -69,7 +69,7 @@ func (s *sources) check(sign *update.Signature, addr netip.Addr, now time.Time) 
 		return nil
 	}
 	if len(s.mu.byDigest) >= s.limit {
-		return update.Beyond(LimitSourceUpdates.String(), takenOnly+"of so many requests only: try again in some minutes, or say which address is meant")
+		return update.Beyond(LimitSourceUpdates.String(), takenOnly+"of so many requests only (source_updates): try again in some minutes, or say which address is meant")
 	}
 	s.mu.byDigest[sign.Digest] = s.mu.list.PushBack(&source{sign.Digest, addr, now})
 	return nil

@@ -147,6 +147,16 @@ func (cs *connections) cut() {
 	}
 }
 
+// levels tells how many there are, and how many the address has that has most.
+func (cs *connections) levels() (total, most int) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for _, n := range cs.mu.byAddress {
+		most = max(most, n)
+	}
+	return len(cs.mu.all), most
+}
+
 func (cs *connections) list(closing bool) []*conn {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()

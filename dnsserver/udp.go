@@ -1,7 +1,6 @@
 package dnsserver
 
 import (
-	"hash/maphash"
 	"sync"
 
 	"github.com/miekg/dns"
@@ -80,7 +79,7 @@ func (h *udpReader) Datagram(d *udp.Datagram) int {
 // later hands the message to the slow workers, or answers SERVFAIL when they have enough to do.
 func (h *udpReader) later(d *udp.Datagram) int {
 	p := d.Peer()
-	if h.s.slow.put(d.Msg, client{addr: p.Remote, sock: h.sock, local: p.Local}) {
+	if h.s.slow.put(d.Msg, client{addr: p.Remote, sock: h.sock, local: p.Local}, h.scratch.Request.CookieValid) {
 		return 0
 	}
 	h.s.Counters.Limits.Hit(LimitSlowQueue)
@@ -88,73 +87,11 @@ func (h *udpReader) later(d *udp.Datagram) int {
 	return h.s.responder.Error(d.Msg, d.Out, false, 0, dns.RcodeServerFailure, nil, &h.scratch)
 }
 
-// slowQueues hold the UDP messages that wait for a worker. There is one queue for each worker, and all
-// messages from one address go to the same one, so updates of one client enter their zone's queue in the
-// order in which they were read.
-type slowQueues struct {
-	queues []chan *slowMessage
-	seed   maphash.Seed
-	free   sync.Pool
-}
-
-func (q *slowQueues) init(workers, length int) {
-	q.seed = maphash.MakeSeed()
-	q.free.New = func() any { return new(slowMessage) }
-	for range workers {
-		q.queues = append(q.queues, make(chan *slowMessage, (length+workers-1)/workers))
-	}
-}
-
-// put queues a copy of msg; false when its queue is full.
-func (q *slowQueues) put(msg []byte, from client) bool {
-	m := q.free.Get().(*slowMessage)
-	m.msg, m.from = append(m.msg[:0], msg...), from
-	at := maphash.Comparable(q.seed, from.addr.Addr()) % uint64(len(q.queues))
-	select {
-	case q.queues[at] <- m:
-		return true
-	default:
-		q.release(m)
-		return false
-	}
-}
-
-func (q *slowQueues) release(m *slowMessage) {
-	if cap(m.msg) <= keepMessage {
-		m.from = client{}
-		q.free.Put(m)
-	}
-}
-
-// use tells how many messages wait.
-func (q *slowQueues) use() (u Use) {
-	for _, c := range q.queues {
-		u.Used += len(c)
-		u.Limit += cap(c)
-	}
-	return u
-}
-
-func (q *slowQueues) close() {
-	for _, c := range q.queues {
-		close(c)
-	}
-}
-
-// slowMessage is a copy of a UDP message that waits for a worker.
-type slowMessage struct {
-	msg  []byte
-	from client
-}
-
-// keepMessage is the largest buffer that a slowMessage keeps for its next use.
-const keepMessage = 4096
-
 // workSlow answers the messages of one slow queue until it is closed.
-func (s *Server) workSlow(queue <-chan *slowMessage) {
+func (s *Server) workSlow(queue *slowQueue) {
 	w := newWorker()
 	defer w.reader.Close()
-	for m := range queue {
+	for m := queue.next(); m != nil; m = queue.next() {
 		if reply := s.answerSlow(w, m.msg, &m.from); reply != nil {
 			m.from.datagram(reply)
 		}

@@ -71,6 +71,9 @@ func (s *Server) submit(t *task, u *pendingUpdate) error {
 		return &update.Error{Rcode: dns.RcodeNotAuth, EDE: answer.EDENotAuthoritative, Text: "no such zone here"}
 	}
 	who, err := s.principal(t, u)
+	if n, limit := len(m.Prerequisites)+len(m.Updates), s.opts.Limits.UpdateRecords; err == nil && limit > 0 && n > limit {
+		err = update.Beyond(LimitUpdateRecords.String(), fmt.Sprintf("the update has %d records, of at most %d (update_records)", n, limit))
+	}
 	if err == nil {
 		err = update.Authorize(m, who, u.zone.o.ACL)
 	}
@@ -83,6 +86,9 @@ func (s *Server) submit(t *task, u *pendingUpdate) error {
 	if errors.Is(err, errPending) || errors.Is(err, errRepeated) {
 		return err
 	}
+	if err == nil {
+		err = s.senders.mayUpdate(who, t.now)
+	}
 	if err == nil && who.Claims {
 		err = s.publicKeys.mayClaim(who, t.now)
 	}
@@ -90,6 +96,8 @@ func (s *Server) submit(t *task, u *pendingUpdate) error {
 		s.Counters.UpdateDenied.Add(1)
 		return err
 	}
+	s.slow.note(t.from.addr.Addr(), t.now)
+	u.sender, u.weight = s.senders.of(who), 1+len(t.msg)>>10
 	m.Lease = u.askedLease(t.w.scratch.Request.Lease)
 	if t.from.conn != nil {
 		t.from.conn.inFlight.Add(1)
@@ -234,6 +242,9 @@ type pendingUpdate struct {
 	parsed bool // m is whole
 	notes  []update.Note
 
+	sender uint64 // whose turn it takes
+	weight int    // 1 and the KiB that it has
+
 	key       rr.Name // of a SIG(0)
 	claimed   rr.Name // of a SIG(0) that failed
 	digest    uint64  // of the signature
@@ -257,6 +268,9 @@ func (u *pendingUpdate) Evaluate(d *zone.Draft) error {
 	}
 	return err
 }
+
+// Sender tells the zone's queue whose turn the update takes.
+func (u *pendingUpdate) Sender() (id uint64, weight int) { return u.sender, u.weight }
 
 // Names tells the zone's writer which names the update looks at, so that it can ask memory for them.
 func (u *pendingUpdate) Names(add func(owner rr.Name)) {
@@ -386,8 +400,14 @@ func (s *Server) result(u *pendingUpdate) (rcode uint16, ede *answer.EDE) {
 			return refused.Rcode, nil
 		}
 		return refused.Rcode, &answer.EDE{Code: refused.EDE, Text: refused.Text}
+	case errors.Is(err, zone.ErrQueueShare):
+		return dns.RcodeServerFailure, &answer.EDE{Code: answer.EDEOther, Text: "too many updates of this sender are waiting (update_queue): try again later"}
+	case errors.Is(err, zone.ErrAllFull):
+		return dns.RcodeServerFailure, &answer.EDE{Code: answer.EDEOther, Text: "too many updates are waiting (update_queue_total): try again later"}
 	case errors.Is(err, zone.ErrQueueFull):
-		return dns.RcodeServerFailure, &answer.EDE{Code: answer.EDEOther, Text: "too many updates are waiting"}
+		return dns.RcodeServerFailure, &answer.EDE{Code: answer.EDEOther, Text: "too many updates are waiting (update_queue): try again later"}
+	case errors.Is(err, zone.ErrZoneFull):
+		return dns.RcodeRefused, &answer.EDE{Code: answer.EDEProhibited, Text: fmt.Sprintf("zone %s would have more than %d records (max_records)", u.zone.o.Apex, u.zone.o.MaxRecords)}
 	case errors.Is(err, zone.ErrClosed):
 		return dns.RcodeServerFailure, &answer.EDE{Code: answer.EDENotReady, Text: "the server is stopping"}
 	case errors.Is(err, zone.ErrStore):
@@ -406,9 +426,11 @@ func (s *Server) countUpdate(u *pendingUpdate, rcode uint16) {
 	case err == nil && !u.result.Changed:
 		c.UpdatesUnneeded.Add(1)
 	case errors.Is(err, zone.ErrQueueFull):
-		c.Limits.Hit(LimitUpdateQueue)
+		c.Limits.Hit(queueLimit(err))
 	case errors.Is(err, zone.ErrStore):
 		c.UpdateStoreDown.Add(1)
+	case errors.Is(err, zone.ErrZoneFull):
+		c.Limits.Hit(LimitZoneRecords)
 	case err != nil:
 		c.Limits.hitOf(err)
 	}

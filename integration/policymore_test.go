@@ -19,7 +19,7 @@ var modules = map[string]string{
 	"github.com/dgraph-io/ristretto/v2":   "zone/store", // for the buffer that Badger takes
 	"github.com/emiago/sipgo":             "phone/call",
 	"github.com/go-viper/mapstructure/v2": "config",
-	"github.com/hashicorp/golang-lru/v2":  "update/tsig",
+	"github.com/hashicorp/golang-lru/v2":  "dnsserver update/tsig",
 	"github.com/mdlayher/netlink":         "phone",
 	"github.com/makiuchi-d/gozxing":       "cmd/dialtone", // in tests
 	"github.com/mdp/qrterminal/v3":        "cmd/dialtone",

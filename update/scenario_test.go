@@ -25,7 +25,7 @@ const scenarioApex = "example."
 
 // TestScenarios runs testdata/*.txtar. A file has a zone, then pairs of "send"
 // (lines as builder reads them, and "key NAME", "from ADDRESS", "proven",
-// "max_ttl N", "max_records N", "max_names N", "public KEY-RDATA", "claims", "after SECONDS",
+// "max_ttl N", "max_records N", "name_records N", "max_names N", "public KEY-RDATA", "claims", "after SECONDS",
 // "signed SECONDS [DIGEST]" from the start of the scenario on, "recent SLACK",
 // "lease N [KEY]", "# COMMENT", "limits DEFAULT MIN MAX KEYMAX")
 // and "want": the RCODE with its text, the notes, the difference that the
@@ -128,6 +128,8 @@ func (sc *scenario) send(t *testing.T, text string) string {
 		case "recent":
 			sign.Memory = always{}
 			_, err = fmt.Sscan(rest, &sign.Slack)
+		case "name_records":
+			_, err = fmt.Sscan(rest, &limits.MaxRecordsPerName)
 		case "limits":
 			l := &limits.Lease
 			_, err = fmt.Sscan(rest, &l.Default, &l.Min, &l.Max, &l.KeyMax)

@@ -90,6 +90,7 @@ type State interface {
 type Limits struct {
 	MaxTTL             uint32 // seconds; caps TTLs of what is added, but not of the SOA; 0: no cap
 	MaxRecordsPerRRset int    // 0: no limit
+	MaxRecordsPerName  int    // 0: no limit, but that of the rule
 	NamesPerNumber     int    // that a number's own key may have below it; 0: no limit
 	Lease              LeaseLimits
 }
@@ -195,7 +196,7 @@ func (m *Message) checkNames(s State, v *view, limit int) error {
 	}
 	have, err := s.CountBelow(number)
 	if err == nil && have+added > limit {
-		err = beyond("names_per_number", fmt.Sprintf("number %s would have %d names below it, of at most %d", number, have+added, limit))
+		err = beyond("names_per_number", fmt.Sprintf("number %s would have %d names below it, of at most %d (names_per_number)", number, have+added, limit))
 	}
 	return err
 }

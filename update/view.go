@@ -116,7 +116,7 @@ func (v *view) commit(o Limits, maxRecords int) error {
 		if err := n.checkTypes(); err != nil {
 			return err
 		}
-		if err := n.checkRecords(maxRecords); err != nil {
+		if err := n.checkRecords(o.MaxRecordsPerName, maxRecords); err != nil {
 			return err
 		}
 		for i := range n.sets {
@@ -334,10 +334,11 @@ func (n *node) checkTypes() error {
 	return nil
 }
 
-// checkRecords refuses an update that gives a name more records than the rule
-// that allows it does. One that has too many already may have fewer, or as many.
-func (n *node) checkRecords(limit int) error {
-	if limit == 0 {
+// checkRecords refuses an update that gives a name more records than all names
+// may have, or than the rule that allows it gives. One that has too many already
+// may have fewer, or as many.
+func (n *node) checkRecords(limit, ofRule int) error {
+	if limit == 0 && ofRule == 0 {
 		return nil
 	}
 	was, now := 0, 0
@@ -345,8 +346,12 @@ func (n *node) checkRecords(limit int) error {
 		was += len(n.sets[i].was.Data)
 		now += len(n.sets[i].Data)
 	}
-	if now > limit && now > was {
-		return beyond("max_records", fmt.Sprintf("%s would have %d records, and the rule that allows this update has max_records %d", n.owner, now, limit))
+	switch {
+	case now <= was:
+	case limit > 0 && now > limit:
+		return beyond("name_records", fmt.Sprintf("%s would have %d records, of at most %d (name_records)", n.owner, now, limit))
+	case ofRule > 0 && now > ofRule:
+		return beyond("max_records", fmt.Sprintf("%s would have %d records, and the rule that allows this update has max_records %d", n.owner, now, ofRule))
 	}
 	return nil
 }
@@ -358,7 +363,7 @@ func (s *set) checkSize(owner rr.Name, o Limits) error {
 		return nil
 	}
 	if limit := o.MaxRecordsPerRRset; limit > 0 && len(s.Data) > limit && len(s.Data) > len(s.was.Data) {
-		return beyond("rrset_records", fmt.Sprintf("%s %s would have %d records, of at most %d",
+		return beyond("rrset_records", fmt.Sprintf("%s %s would have %d records, of at most %d (rrset_records)",
 			owner, rr.TypeString(s.Type), len(s.Data), limit))
 	}
 	if size := octets(s.Data); size > maxRRset && size > octets(s.was.Data) {

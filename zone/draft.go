@@ -184,6 +184,15 @@ func (d *Draft) keep() bool {
 	return changed
 }
 
+// growth is how many records the op that is being evaluated adds, less those
+// that it takes away.
+func (d *Draft) growth() (n int) {
+	for _, u := range d.undo {
+		n += countRecords(u.node.now) - countRecords(u.sets)
+	}
+	return n
+}
+
 // revert ends an op that failed.
 func (d *Draft) revert() {
 	for _, u := range d.undo {

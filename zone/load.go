@@ -88,6 +88,7 @@ func (l *loader) add(s *rr.Octets) error {
 	n := &l.nodes[l.n]
 	n.flags |= typeFlags(len(own) == 0, s.Type)
 	l.sets++
+	l.z.w.records += len(s.Data)
 	at := len(n.body)
 	n.body = binary.BigEndian.AppendUint16(n.body, s.Type)
 	n.body = binary.BigEndian.AppendUint32(n.body, s.TTL)

@@ -143,6 +143,12 @@ func (q *queue) len() int {
 	return q.mu.ops.Len()
 }
 
+func (q *queue) weight() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.mu.ops.Weight()
+}
+
 // Waiting bounds what waits in the queues of several zones together, in the
 // weight of ops. A nil *Waiting is no bound.
 type Waiting struct {

@@ -70,6 +70,7 @@ type version struct {
 	// numbers are the names one label below the apex that are terminal numbers.
 	numbers int
 	octets  int64
+	records int
 }
 
 // View is one version of a zone, for use within one Begin..End of a Reader.
@@ -101,6 +102,9 @@ func (v View) Size() (names int, octets int64) { return v.v.names, v.v.octets }
 
 // Numbers tells how many terminal numbers have records at their very name.
 func (v View) Numbers() int { return v.v.numbers }
+
+// Records tells how many records there are.
+func (v View) Records() int { return v.v.records }
 
 // Node gives the node that has data at exactly this name, be it below a cut
 // (glue) or occluded.

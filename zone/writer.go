@@ -61,7 +61,7 @@ type Op interface {
 
 // Committed is what became of an Op.
 type Committed struct {
-	Err     error  // Evaluate's own, or one that wraps ErrStore, ErrTooBig, ErrSerial or ErrClosed
+	Err     error  // Evaluate's own, or one that wraps ErrStore, ErrTooBig, ErrSerial, ErrZoneFull or ErrClosed
 	Changed bool   // by this op
 	Serial  uint32 // of the zone now
 }
@@ -72,6 +72,7 @@ var (
 	ErrStore     = errors.New("the store cannot commit")
 	ErrTooBig    = errors.New("the change is too big for one transaction")
 	ErrSerial    = errors.New("the serial does not follow the zone's")
+	ErrZoneFull  = errors.New("the zone has as many records as it may have")
 	ErrClosed    = errors.New("the zone is closed")
 )
 
@@ -116,6 +117,9 @@ func (z *Zone) Committed() time.Time {
 // QueueLen tells how many ops wait.
 func (z *Zone) QueueLen() int { return z.queue.len() }
 
+// QueueWeight is what they weigh.
+func (z *Zone) QueueWeight() int { return z.queue.weight() }
+
 // Submit queues op and never blocks. Ops that have a method
 //
 //	Sender() (id uint64, weight int)
@@ -155,6 +159,8 @@ type writer struct {
 	wild    int       // names with data that have a label "*"
 	names   int       // names with data
 	numbers int       // of them, those of terminal numbers
+	records int       // of all names
+	grown   int       // records that the batch adds so far
 	octets  int64     // of all records, roughly as a transfer has them
 
 	ahead *opsAhead // nil before it is needed
@@ -302,7 +308,7 @@ func (w *writer) noteName(owner rr.Name) {
 
 func (w *writer) begin() {
 	w.draft.reset()
-	w.ops, w.done, w.ours, w.apart, w.changed = w.ops[:0], w.done[:0], 0, false, false
+	w.ops, w.done, w.ours, w.apart, w.changed, w.grown = w.ops[:0], w.done[:0], 0, false, false, 0
 }
 
 func (w *writer) evaluate(op Op) {
@@ -324,6 +330,9 @@ func (w *writer) evaluate(op Op) {
 			r.Err, w.apart = ErrSerial, len(w.ops) > 0
 		}
 	}
+	if r.Err == nil {
+		r.Err = w.checkRecords()
+	}
 	if r.Err != nil {
 		d.revert()
 	} else if r.Changed = d.keep(); r.Changed {
@@ -331,6 +340,21 @@ func (w *writer) evaluate(op Op) {
 		w.bumpSerial()
 	}
 	w.ops, w.done = append(w.ops, op), append(w.done, r)
+}
+
+// checkRecords keeps an op from making the zone larger than it may be. In a zone
+// that is larger already, ops may take away, and put back as much.
+func (w *writer) checkRecords() error {
+	limit := w.z.o.MaxRecords
+	if limit <= 0 {
+		return nil
+	}
+	by := w.draft.growth()
+	if by > 0 && w.records+w.grown+by > limit {
+		return ErrZoneFull
+	}
+	w.grown += by
+	return nil
 }
 
 // shrinks tells of an op that only takes away.
@@ -458,6 +482,7 @@ func (w *writer) put(owner rr.Name, before, now []rr.RRset, number uint64) {
 	if isNumber(rel) {
 		own = 1
 	}
+	w.records += countRecords(now) - countRecords(before)
 	if len(before) == 0 {
 		w.names++
 		w.numbers += own
@@ -479,6 +504,13 @@ func wireSize(rel string, sets []rr.RRset) (n int64) {
 		for _, d := range s.Data {
 			n += recordSize(len(rel), len(d))
 		}
+	}
+	return n
+}
+
+func countRecords(sets []rr.RRset) (n int) {
+	for _, s := range sets {
+		n += len(s.Data)
 	}
 	return n
 }

@@ -54,6 +54,7 @@ type Options struct {
 	JournalMaxSize  int64            // (1 GiB) octets of journal entries that are kept
 	QueueLen        int              // (4096) ops that may wait, by weight: see Submit
 	Waiting         *Waiting         // (nil) bounds those of several zones together
+	MaxRecords      int              // (0: no limit) that the zone may come to hold by ops
 	BatchOps        int              // (1024) ops in one commit
 	BatchOctets     int              // (1 MiB) of changes in one commit; one op may have more
 	RefreshInterval time.Duration    // (25 ms) that refreshes of leases wait for more of them; negative: none
@@ -176,7 +177,7 @@ func newZone(apex rr.Name) *Zone {
 
 // publish makes what was put for a version visible.
 func (z *Zone) publish(number uint64) error {
-	v := &version{number: number, wild: z.w.wild > 0, names: z.w.names, numbers: z.w.numbers, octets: z.w.octets}
+	v := &version{number: number, wild: z.w.wild > 0, names: z.w.names, numbers: z.w.numbers, records: z.w.records, octets: z.w.octets}
 	apex, ok := z.table.Find(0, nil, number)
 	if ok {
 		v.apex = Node{apex}

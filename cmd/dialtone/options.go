@@ -20,7 +20,10 @@ func options(conf *config.Config) (dnsserver.Options, error) {
 		CookieSecrets: conf.CookieSecrets, NoCookies: conf.NoCookies,
 		MetricsListen: conf.Metrics.Listen, SignedLate: map[rr.Name]time.Duration{},
 		Limits: dnsserver.Limits{
-			UpdateQueue: conf.Limits.UpdateQueue, BatchOps: conf.Limits.BatchOps, CommitInterval: conf.Limits.CommitInterval,
+			UpdateQueue: conf.Limits.UpdateQueue, UpdateQueueTotal: conf.Limits.UpdateQueueTotal,
+			UpdatesPerKey: conf.Limits.UpdatesPerKey, UpdatesPerSource: conf.Limits.UpdatesPerSource,
+			UpdateRecords: conf.Limits.UpdateRecords, NameRecords: conf.Limits.NameRecords,
+			BatchOps: conf.Limits.BatchOps, CommitInterval: conf.Limits.CommitInterval,
 			RefreshInterval: conf.Limits.RefreshInterval,
 			RRsetRecords:    conf.Limits.RRsetRecords, SlowQueue: conf.Limits.SlowQueue, SourceUpdates: conf.Limits.SourceUpdates,
 			UpdateAnswers: conf.Limits.UpdateAnswers, KeyVerifications: conf.Limits.KeyVerifications,
@@ -56,7 +59,7 @@ func options(conf *config.Config) (dnsserver.Options, error) {
 
 func zoneOptions(conf *config.Config, i int, z config.Zone) (o dnsserver.ZoneOptions, faults config.Faults) {
 	o = dnsserver.ZoneOptions{
-		Apex: z.Name, File: z.File, Text: z.Text, MaxTTL: z.MaxTTL,
+		Apex: z.Name, File: z.File, Text: z.Text, MaxTTL: z.MaxTTL, MaxRecords: z.Records,
 		JournalMaxAge: z.Journal.MaxAge, JournalMaxSize: z.Journal.MaxSize,
 		Lease: update.LeaseLimits{
 			Default: seconds(z.Lease.Default), Min: seconds(z.Lease.Min), Max: seconds(z.Lease.Max), KeyMax: seconds(z.Lease.KeyMax),

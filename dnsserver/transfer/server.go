@@ -184,3 +184,14 @@ func (s *Server) release(addr netip.Addr) {
 	}
 	s.Counters.Active.Add(-1)
 }
+
+// Levels tells how many transfers there are, and how many go to the address to
+// which most go.
+func (s *Server) Levels() (total, most int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range s.mu.perAddr {
+		most = max(most, n)
+	}
+	return s.mu.total, most
+}
