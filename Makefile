@@ -68,10 +68,11 @@ bench-quick: build ## the same table in three minutes, printed only
 bench-go: ## Go benchmarks of the hot paths
 	$(GO) test -run '^$$' -bench . -benchmem ./zone/... ./update/... ./dnsserver/...
 
-package: ## a Debian package in bin/, tried out in a fresh Debian that boots for it (needs root)
+package: ## a Debian package in bin/, tried out as README's chapter on operations says, in fresh Debians that boot for it (needs root)
 	@.ci/setup debootstrap systemd-container
 	@GO="$(GO)" .package/build
 	@.package/try
+	@.package/chapter
 
 clean: ## remove what was built
 	rm -rf bin

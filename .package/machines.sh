@@ -5,8 +5,12 @@ work=$(mktemp -d)
 step="start"
 declare -A machine # NAME: the process id of systemd-nspawn
 
-# debian PACKAGES makes the system that all machines begin with.
+# debian PACKAGES makes the system that all machines begin with. $DEBIAN may name one that is there already.
 debian() {
+  if [ -n "${DEBIAN:-}" ]; then
+    ln -s "$(realpath "$DEBIAN")" "$work/debian"
+    return
+  fi
   step="debootstrap"
   debootstrap --variant=minbase --include="systemd,systemd-sysv,dbus,adduser,bind9-dnsutils,iproute2,$1" bookworm "$work/debian" >"$work/debootstrap.log" 2>&1
 }

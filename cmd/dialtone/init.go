@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"text/tabwriter"
 	"text/template"
 
 	"github.com/spf13/cobra"
@@ -31,6 +32,8 @@ type initConfig struct {
 	Zone, File, ZoneFile, DataDir    string
 	ServerID, Cookie                 string
 	AdminName, AdminKey, AdminSecret string
+	TransferName, TransferSecret     string
+	Secondary                        string // file
 	Seed                             string
 	Listen                           []string
 	Secondaries                      []netip.Addr
@@ -118,6 +121,7 @@ func newInit(zone string, listen, servers []string) (*initConfig, error) {
 	}, strings.TrimSuffix(conf.Zone, "."))
 	conf.File, conf.ZoneFile = "dialtone.yaml", base+".zone"
 	conf.AdminName, conf.AdminKey, conf.AdminSecret = "admin.key.", "admin.key", "admin.secret"
+	conf.TransferName, conf.TransferSecret, conf.Secondary = "transfer.key.", "transfer.secret", "secondary.nsd.conf"
 	conf.Seed = base + ".seed"
 	conf.ServerID = strings.TrimSuffix(conf.nameServers[0].name.String(), ".")
 	return conf, nil
@@ -187,6 +191,19 @@ func (c *initConfig) enumText() string {
 `, zone)
 }
 
+// secondaryText is what a secondary that is NSD needs of its configuration.
+func (c *initConfig) secondaryText(secret string) string {
+	zone, key := strings.TrimSuffix(c.Zone, "."), strings.TrimSuffix(c.TransferName, ".")
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s on a secondary that is NSD: a file in /etc/nsd/nsd.conf.d. It holds a secret.\n", c.Zone)
+	fmt.Fprintf(&b, "key:\n    name: %q\n    algorithm: hmac-sha256\n    secret: %q\n", key, secret)
+	fmt.Fprintf(&b, "zone:\n    name: %q\n    zonefile: \"%s.zone\"\n", zone, strings.TrimSuffix(c.ZoneFile, ".zone"))
+	for _, a := range c.nameServers[0].addrs {
+		fmt.Fprintf(&b, "    request-xfr: %s@%d %s\n    allow-notify: %s %s\n", a, c.port(a), key, a, key)
+	}
+	return b.String()
+}
+
 // hostName is what can stand in a URI as it is.
 var hostName = regexp.MustCompile(`^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$`)
 
@@ -197,8 +214,8 @@ const maxENUMZone = 215
 // write makes all files, none of which is there already, and checks them. It
 // leaves none when there are faults: the corrected command is not to find them.
 func (c *initConfig) write(dir string, stdout, stderr io.Writer) (err error) {
-	secret, seed, cookie := make([]byte, 32), make([]byte, 32), make([]byte, 16)
-	for _, fresh := range [][]byte{secret, seed, cookie} {
+	secret, transfer, seed, cookie := make([]byte, 32), make([]byte, 32), make([]byte, 32), make([]byte, 16)
+	for _, fresh := range [][]byte{secret, transfer, seed, cookie} {
 		rand.Read(fresh) // never fails
 	}
 	text := base64.StdEncoding.EncodeToString(secret)
@@ -217,6 +234,10 @@ func (c *initConfig) write(dir string, stdout, stderr io.Writer) (err error) {
 		{c.AdminKey, fmt.Sprintf("key %q {\n\talgorithm hmac-sha256;\n\tsecret %q;\n};\n", strings.TrimSuffix(c.AdminName, "."), text), 0o600, -1},
 		{c.AdminSecret, text + "\n", secretMode, c.gid},
 		{c.Seed, base64.StdEncoding.EncodeToString(seed) + "\n", secretMode, c.gid},
+	}
+	if len(c.Secondaries) > 0 {
+		text := base64.StdEncoding.EncodeToString(transfer)
+		files = append(files, newFile{c.TransferSecret, text + "\n", secretMode, c.gid}, newFile{c.Secondary, c.secondaryText(text), 0o600, -1})
 	}
 	if err := c.makeDir(dir); err != nil {
 		return err
@@ -244,36 +265,42 @@ func (c *initConfig) write(dir string, stdout, stderr io.Writer) (err error) {
 		}
 		return err
 	}
-	_, err = fmt.Fprintf(stdout, `
-Serve it:           %[1]s serve --config %[2]s
-A phone's key:      %[1]s key show 5551234 --config %[2]s > 5551234.key
-Register a number:  %[1]s register 5551234 --zone %[3]s --server %[4]s --key-file 5551234.key
-`, os.Args[0], conf, c.Zone, c.server())
-	return err
+	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "\nServe it:\t%s serve --config %s\n", os.Args[0], conf)
+	fmt.Fprintf(w, "A phone's key:\t%s key show 5551234 --config %s > 5551234.key\n", os.Args[0], conf)
+	fmt.Fprintf(w, "Register a number:\t%s register 5551234 --zone %s --server %s --key-file 5551234.key\n", os.Args[0], c.Zone, c.server())
+	if len(c.Secondaries) > 0 {
+		fmt.Fprintf(w, "A secondary, if NSD:\t%s, put into its /etc/nsd/nsd.conf.d\n", filepath.Join(dir, c.Secondary))
+	}
+	return w.Flush()
 }
 
 // server is this server as register wants it, with the port that it has there.
 // It is for addresses to listen on that were checked.
 func (c *initConfig) server() string {
 	addr := c.nameServers[0].addrs[0]
-	port := uint16(0)
-	for _, text := range c.Listen {
+	if port := c.port(addr); port != 53 {
+		return netip.AddrPortFrom(addr, port).String()
+	}
+	return addr.String()
+}
+
+// port is where this server is to be reached at one of its addresses.
+func (c *initConfig) port(addr netip.Addr) uint16 {
+	port := uint16(53)
+	for i, text := range c.Listen {
 		a, err := netip.ParseAddrPort(text)
 		if err != nil {
 			continue
 		}
-		if port == 0 {
+		if i == 0 {
 			port = a.Port() // behind NAT, or of the other family
 		}
 		if a.Addr() == addr || a.Addr().IsUnspecified() && a.Addr().Is4() == addr.Is4() {
-			port = a.Port()
-			break
+			return a.Port()
 		}
 	}
-	if port == 0 || port == 53 {
-		return addr.String()
-	}
-	return netip.AddrPortFrom(addr, port).String()
+	return port
 }
 
 // makeDir makes dir if need be, for the server's group to read.
