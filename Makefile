@@ -35,6 +35,7 @@ test: setup ## install what is missing, then every test, with the race detector
 test-hard: setup ## floods and faults, which take minutes: of the built binary, with what it needs installed
 	$(GO) vet -tags hard ./integration/hard
 	$(GO) test -tags hard -race -timeout 25m -count 1 -v ./integration/hard
+	$(GO) test -race -timeout 15m -count 1 -run '^TestServerAgainstModel$$' ./dnsserver -rapid.checks=200
 
 unit: ## the tests that need no peers
 	$(GO) test -race $$($(GO) list ./... | grep -v /integration)

@@ -28,7 +28,7 @@ type answered struct {
 		sync.Mutex
 		young, old generation
 		since      time.Time                   // of young
-		oldSince   time.Time                   // of old
+		turns      uint64                      // how often young became old
 		shared     map[rr.Name]*moments        // by key in lower case
 		waiting    map[uint64][]*pendingUpdate // copies that came over TCP before the answer was known
 		repeated   uint64
@@ -118,7 +118,7 @@ type outcome struct {
 
 func (a *answered) init(now time.Time, limit int) {
 	a.limit, a.seed = limit, maphash.MakeSeed()
-	a.mu.since, a.mu.oldSince = now, now
+	a.mu.since = now
 }
 
 func (o outcome) usual() (u usual, ok bool) {
@@ -244,7 +244,7 @@ func (a *answered) took(key rr.Name, before, signed uint32, shared bool, now tim
 		r = &moments{floor: before}
 		a.mu.shared[key] = r
 	}
-	r.add(before, signed, now)
+	r.add(before, signed, a.mu.turns)
 }
 
 // knows tells whether all that was taken of a key, and signed then or later, is
@@ -260,8 +260,8 @@ func (a *answered) knows(key rr.Name, signed uint32, shared bool) bool {
 	if r == nil {
 		return false
 	}
-	at, ok := r.reached(signed)
-	return ok && !at.Before(a.mu.oldSince)
+	turns, ok := r.reached(signed)
+	return ok && turns+1 >= a.mu.turns
 }
 
 // maxShared is of how many keys that are not those of numbers the moments are
@@ -274,15 +274,16 @@ type moments struct {
 	list  []moment
 }
 
+// moment tells when by the generation: clocks are set back.
 type moment struct {
 	signed uint32
-	at     time.Time
+	turns  uint64
 }
 
 // maxMoments is more than the seconds that a key's updates may be late.
 const maxMoments = 16
 
-func (m *moments) add(before, signed uint32, now time.Time) {
+func (m *moments) add(before, signed uint32, turns uint64) {
 	if n := len(m.list); n > 0 {
 		switch last := m.list[n-1].signed; {
 		case signed <= last:
@@ -294,21 +295,21 @@ func (m *moments) add(before, signed uint32, now time.Time) {
 			m.list = m.list[:copy(m.list, m.list[1:])]
 		}
 	}
-	m.list = append(m.list, moment{signed, now})
+	m.list = append(m.list, moment{signed, turns})
 }
 
 // reached tells when the newest first was signed or later; false when that is
 // not known any more.
-func (m *moments) reached(signed uint32) (at time.Time, ok bool) {
+func (m *moments) reached(signed uint32) (turns uint64, ok bool) {
 	if signed <= m.floor {
-		return at, false
+		return 0, false
 	}
 	for _, x := range m.list {
 		if x.signed >= signed {
-			return x.at, true
+			return x.turns, true
 		}
 	}
-	return at, false
+	return 0, false
 }
 
 // moment is what stands in a generation for a key whose newest time signed became
@@ -349,7 +350,8 @@ func (a *answered) turnWhenFullLocked(now time.Time) {
 
 func (a *answered) turnLocked(next generation, now time.Time) {
 	a.mu.old, a.mu.young = a.mu.young, next
-	a.mu.oldSince, a.mu.since = a.mu.since, now
+	a.mu.since = now
+	a.mu.turns++
 }
 
 // tick forgets what is old.

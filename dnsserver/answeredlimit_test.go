@@ -36,3 +36,22 @@ func TestManyUpdatesOfASharedKey(t *testing.T) {
 		t.Errorf("%d are remembered, at most %d may be", n, limits.UpdateAnswers)
 	}
 }
+
+// TestClockSetBackMakesNothingKnown: what was forgotten is not taken for known since it is from a time to come.
+func TestClockSetBackMakesNothingKnown(t *testing.T) {
+	var a answered
+	key, now := rr.Name("\x04dhcp\x00"), time.Unix(1_800_000_000, 0)
+	a.init(now, 100)
+	signed := uint32(now.Unix())
+	a.took(key, signed-2, signed, true, now)
+	if !a.knows(key, signed, true) {
+		t.Fatal("it has just been noted")
+	}
+	for range 2 {
+		now = now.Add(-2 * answeredFor)
+		a.tick(now)
+	}
+	if a.knows(key, signed, true) {
+		t.Error("its digests are forgotten: a copy would be done again")
+	}
+}

@@ -263,7 +263,7 @@ func TestSharedKeyMayBeLate(t *testing.T) {
 
 func TestMoments(t *testing.T) {
 	var m moments
-	at := func(i int) time.Time { return time.Unix(1_800_000_000+int64(i), 0) }
+	at := func(i int) uint64 { return uint64(i) }
 	m.floor = 10
 	for i := range 3 * maxMoments {
 		m.add(uint32(10+2*i), uint32(12+2*i), at(i))

@@ -213,16 +213,22 @@ func (s *Server) tick() {
 		case <-s.ctx.Done():
 			return
 		}
-		now := s.opts.Now()
-		for _, z := range s.byApex {
-			z.z.EndLeases(now)
-		}
-		s.responder.SetTime(now)
+		now := s.lookAtClock()
 		if i%ticks == 0 {
 			s.answered.tick(now)
 			s.rates.take(s.count(time.Now()))
 		}
 	}
+}
+
+// lookAtClock ends leases, and tells the responder what time it is.
+func (s *Server) lookAtClock() time.Time {
+	now := s.opts.Now()
+	for _, z := range s.byApex {
+		z.z.EndLeases(now)
+	}
+	s.responder.SetTime(now)
+	return now
 }
 
 func targets(list []NotifyTarget) []transfer.Target {

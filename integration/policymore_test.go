@@ -36,6 +36,7 @@ var modules = map[string]string{
 	"golang.org/x/net":                    "dnsserver dnsserver/udp phone/call",
 	"golang.org/x/sys":                    "dnsserver/control dnsserver/udp integration/bench/load phone",
 	"golang.org/x/tools/txtar":            "dnsserver/answer update",
+	"pgregory.net/rapid":                  "dnsserver", // in tests
 }
 
 // without lists what a room does without, tests excepted: zones and updates know no sockets, an update is evaluated without
