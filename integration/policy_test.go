@@ -43,7 +43,8 @@ var mayImport = map[string]string{
 	"zone/fair":              "",
 	"zone/masterfile":        "zone/rr",
 	"zone/rr":                "",
-	"zone/store":             "zone/rr",
+	"zone/store":             "zone/rr zone/store/backup",
+	"zone/store/backup":      "",
 	"zone/table":             "",
 	"zone/zonetest":          "zone zone/rr zone/store",
 }

@@ -29,7 +29,9 @@ import (
 //
 // Without a manifest Badger takes the directory for a new one and removes
 // tables that it finds there; so a crash at any point leaves either all zones
-// or none, and what is left is removed by the next Build or Open. Nothing else
+// or none, and what is left is removed by the next Build or Open. Restore does
+// the same in another directory, and what it leaves is only removed by the next
+// Restore: whoever wants a backup back must not get a new store. Nothing else
 // needs a sync, and no log, memtable or compaction stands between: measured
 // with 1,000,000 records, this takes a third of the time of Seed.
 
@@ -57,52 +59,75 @@ func Fresh(dir string) bool {
 // Build makes the store in a directory that is Fresh, with these zones. It is
 // all or nothing. Open comes after it.
 func Build(o Options, zones iter.Seq2[Content, error]) error {
-	b := &builder{s: &Store{o: o.withDefaults()}, step: func() error { return nil }}
-	return b.build(zones)
+	return newBuilder(o, buildDir).build(zones)
+}
+
+func newBuilder(o Options, place string) *builder {
+	return &builder{s: &Store{o: o.withDefaults()}, place: place, step: func() error { return nil }}
 }
 
 type builder struct {
-	s    *Store
-	db   *badger.DB
-	w    *badger.StreamWriter
-	buf  *z.Buffer
-	kv   []byte
-	last []byte       // key of the RRsets' stream
-	ends [2][]op      // what stands before and behind the RRsets
-	step func() error // before each of the last steps, for tests
+	s     *Store
+	place string // buildDir or restoreDir
+	db    *badger.DB
+	w     *badger.StreamWriter
+	buf   *z.Buffer
+	kv    []byte
+	last  []byte       // key of the RRsets' stream
+	ends  [2][]op      // what stands before and behind the RRsets
+	step  func() error // before each of the last steps, for tests
 }
 
-func (b *builder) build(zones iter.Seq2[Content, error]) (err error) {
+func (b *builder) build(zones iter.Seq2[Content, error]) error {
+	if err := b.open(refuseUnfinished); err != nil {
+		return err
+	}
+	defer b.close()
+	if err := b.prepare(); err != nil {
+		return err
+	}
+	if err := b.write(func() error { return b.stream(zones) }); err != nil {
+		return errors.Join(err, b.s.root.RemoveAll(b.place))
+	}
+	return b.install()
+}
+
+// open takes the data directory for itself, if fit does not refuse it.
+func (b *builder) open(fit func(root *os.Root, dir string) error) (err error) {
 	s := b.s
 	s.maxValue = int(s.badgerOptions().ValueThreshold) - 64
 	if s.root, s.dir, err = prepareDir(s.o.Dir); err != nil {
 		return err
 	}
-	defer s.root.Close()
-	defer s.dir.Close()
 	if !lock(s.dir) {
-		return &DirError{Dir: s.o.Dir, Problem: "is in use by another process",
-			Hint: "stop that process, or name another directory"}
+		err = &DirError{Dir: s.o.Dir, Problem: "is in use by another process",
+			Hint: "stop that process, or name another directory", InUse: true}
+	} else {
+		err = fit(s.root, s.o.Dir)
+	}
+	if err != nil {
+		return errors.Join(err, b.close())
 	}
 	if s.o.Reserve == 0 {
 		s.o.Reserve = defaultReserve(s.dir, s.o.MemTable)
 	}
-	if err := s.root.RemoveAll(buildDir); err != nil {
+	return nil
+}
+
+func (b *builder) close() error { return errors.Join(b.s.dir.Close(), b.s.root.Close()) }
+
+// prepare makes the place of the work.
+func (b *builder) prepare() error {
+	if err := b.s.root.RemoveAll(b.place); err != nil {
 		return err
 	}
-	if err := s.root.Mkdir(buildDir, 0o750); err != nil {
-		return err
-	}
-	if err := b.write(zones); err != nil {
-		return errors.Join(err, s.root.RemoveAll(buildDir))
-	}
-	return b.install()
+	return b.s.root.Mkdir(b.place, 0o750)
 }
 
 // write makes all tables.
-func (b *builder) write(zones iter.Seq2[Content, error]) (err error) {
+func (b *builder) write(stream func() error) (err error) {
 	o := b.s.badgerOptions()
-	o.Dir = filepath.Join(o.Dir, buildDir)
+	o.Dir = filepath.Join(o.Dir, b.place)
 	o.ValueDir = o.Dir
 	if b.db, err = badger.Open(o); err != nil {
 		return err
@@ -115,7 +140,7 @@ func (b *builder) write(zones iter.Seq2[Content, error]) (err error) {
 	}
 	b.buf = z.NewBuffer(2*buildSend, "dialtone")
 	defer b.buf.Release()
-	if err := b.stream(zones); err != nil {
+	if err := stream(); err != nil {
 		b.w.Cancel()
 		return err
 	}
@@ -126,7 +151,7 @@ func (b *builder) write(zones iter.Seq2[Content, error]) (err error) {
 // ascending keys, and what stands before and behind them as two more.
 func (b *builder) stream(zones iter.Seq2[Content, error]) error {
 	const rrsets, first = 1, 2
-	b.end(0, []byte{kindFormat}, formatValue())
+	b.end(0, []byte{kindFormat}, b.s.formatValue())
 	id := uint32(0)
 	for c, err := range zones {
 		if err != nil {
@@ -211,7 +236,7 @@ func (b *builder) send() error {
 
 // install moves what was written into place.
 func (b *builder) install() error {
-	files, err := fs.ReadDir(b.s.root.FS(), buildDir)
+	files, err := fs.ReadDir(b.s.root.FS(), b.place)
 	if err != nil {
 		return err
 	}
@@ -222,7 +247,7 @@ func (b *builder) install() error {
 		}
 	}
 	for _, name := range slices.Concat(names, []string{manifest, ""}) { // the directory itself at last
-		if err := syncFile(b.s.root, filepath.Join(buildDir, name)); err != nil {
+		if err := syncFile(b.s.root, filepath.Join(b.place, name)); err != nil {
 			return err
 		}
 	}
@@ -240,14 +265,14 @@ func (b *builder) install() error {
 	if err := errors.Join(b.step(), b.s.dir.Sync()); err != nil {
 		return err
 	}
-	return b.s.root.RemoveAll(buildDir)
+	return b.s.root.RemoveAll(b.place)
 }
 
 func (b *builder) move(name string) error {
 	if err := b.step(); err != nil {
 		return err
 	}
-	return b.s.root.Rename(filepath.Join(buildDir, name), name)
+	return b.s.root.Rename(filepath.Join(b.place, name), name)
 }
 
 func syncFile(root *os.Root, name string) error {

@@ -117,12 +117,13 @@ func TestBuildAtEveryCrash(t *testing.T) {
 	for n := 0; ; n++ {
 		o := testOptions(t.TempDir())
 		left := n
-		b := &builder{s: &Store{o: o.withDefaults()}, step: func() error {
+		b := newBuilder(o, buildDir)
+		b.step = func() error {
 			if left--; left < 0 {
 				return errTest
 			}
 			return nil
-		}}
+		}
 		err := b.build(contents(list...))
 		if err != nil && !errors.Is(err, errTest) {
 			t.Fatal(err)

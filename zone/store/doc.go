@@ -11,10 +11,11 @@
 //
 // # Keys
 //
-// Every key is one octet of kind followed, but for the first two, by the
+// Every key is one octet of kind followed, but for the first three, by the
 // number of a zone (32 bits, big endian, as all numbers in keys):
 //
 //	f                                     format version
+//	b                                     identity, and version of the last backup
 //	z, apex in canonical order            number of the zone
 //	p, zone                               data of that number is to be dropped
 //	m, zone                               serial and journal counters (meta)

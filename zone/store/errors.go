@@ -33,6 +33,8 @@ var (
 	ErrReopened = errors.New("the store was reopened while it was read")
 	// ErrFull says that the file system has less room than Options.Reserve.
 	ErrFull = errors.New("the file system of the data directory is full")
+	// ErrBackup says that another backup is under way.
+	ErrBackup = errors.New("another backup is under way: one is made at a time")
 	// ErrTorn, returned by Options.FailCommit, lets the change reach the disk
 	// before it counts as failed.
 	ErrTorn = errors.New("failed after the write")

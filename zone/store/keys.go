@@ -9,6 +9,7 @@ import (
 // Kinds of keys.
 const (
 	kindFormat = 'f'
+	kindBackup = 'b'
 	kindZone   = 'z'
 	kindDrop   = 'p'
 	kindMeta   = 'm'

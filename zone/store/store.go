@@ -30,6 +30,8 @@ type Options struct {
 	// writes; an error fails that call. An error that is ErrTorn fails it
 	// after the write, as a failed sync does.
 	FailCommit func() error
+
+	format uint32 // FormatVersion, but in tests
 }
 
 func (o Options) withDefaults() Options {
@@ -38,6 +40,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MemTable == 0 {
 		o.MemTable = 2 << 20
+	}
+	if o.format == 0 {
+		o.format = FormatVersion
 	}
 	if o.FailCommit == nil {
 		o.FailCommit = func() error { return nil }
@@ -78,6 +83,7 @@ type Store struct {
 	root   *os.Root // the data directory, and
 	dir    *os.File // itself as a file
 	logs   logs
+	backup sync.Mutex // held by the one that is under way
 	turns  turns
 	bottom atomic.Pointer[bottom]
 	zones  struct {
@@ -98,6 +104,9 @@ func Open(o Options) (*Store, error) {
 	if s.root, s.dir, err = prepareDir(s.o.Dir); err != nil {
 		return nil, err
 	}
+	if err := refuseUnfinished(s.root, s.o.Dir); err != nil {
+		return nil, errors.Join(err, s.dir.Close(), s.root.Close())
+	}
 	if s.o.Reserve == 0 {
 		s.o.Reserve = defaultReserve(s.dir, s.o.MemTable)
 	}
@@ -108,7 +117,7 @@ func Open(o Options) (*Store, error) {
 	s.db.Lock() // its compactions may ask already
 	s.db.DB = db
 	s.db.Unlock()
-	if err := errors.Join(s.root.RemoveAll(buildDir), s.checkFormat(), s.loadZones()); err != nil {
+	if err := errors.Join(s.root.RemoveAll(buildDir), s.root.RemoveAll(restoreDir), s.checkFormat(), s.loadZones()); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -206,17 +215,17 @@ func (s *Store) checkFormat() error {
 	switch {
 	case err != nil:
 		return err
-	case found > FormatVersion:
-		return &FormatError{Dir: s.o.Dir, Found: found, Supported: FormatVersion}
+	case found > s.o.format:
+		return &FormatError{Dir: s.o.Dir, Found: found, Supported: s.o.format}
 	case found == 0:
 		var b batch
-		b.put([]byte{kindFormat}, formatValue())
+		b.put([]byte{kindFormat}, s.formatValue())
 		return s.commit(&b)
 	}
 	return nil
 }
 
-func formatValue() []byte { return binary.BigEndian.AppendUint32(nil, FormatVersion) }
+func (s *Store) formatValue() []byte { return binary.BigEndian.AppendUint32(nil, s.o.format) }
 
 // loadZones finds the first free zone number, and drops what a crash left of
 // zones that were being seeded or dropped.

@@ -14,6 +14,7 @@ const (
 	encZone  = 1
 	encEntry = 1
 	encPhone = 1
+	encMark  = 1
 
 	// RRsets have it in the upper half of the octet and flags in the lower.
 	encRRset  = 0x10
