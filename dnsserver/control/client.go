@@ -80,34 +80,39 @@ func answerOf[Out any](answer io.ReadCloser, err error) (out Out, _ error) {
 // List asks for any number of values. An error ends them.
 func List[Item any](ctx context.Context, c *Client, name string, in any) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
-		var none Item
 		body, err := json.Marshal(in)
 		var answer io.ReadCloser
 		if err == nil {
 			answer, err = c.post(ctx, name, "", bytes.NewReader(body))
 		}
-		if err != nil {
+		items(answer, err, yield)
+	}
+}
+
+// items reads the lines of a list.
+func items[Item any](answer io.ReadCloser, err error, yield func(Item, error) bool) {
+	var none Item
+	if err != nil {
+		yield(none, err)
+		return
+	}
+	defer answer.Close()
+	d := json.NewDecoder(answer)
+	for {
+		var l line[Item]
+		if err = d.Decode(&l); err == nil {
+			err = l.err()
+		} else {
+			err = broken(err)
+		}
+		switch {
+		case err != nil:
 			yield(none, err)
 			return
-		}
-		defer answer.Close()
-		d := json.NewDecoder(answer)
-		for {
-			var l line[Item]
-			if err = d.Decode(&l); err == nil {
-				err = l.err()
-			} else {
-				err = broken(err)
-			}
-			switch {
-			case err != nil:
-				yield(none, err)
-				return
-			case l.End:
-				return
-			case l.Item != nil && !yield(*l.Item, nil):
-				return
-			}
+		case l.End:
+			return
+		case l.Item != nil && !yield(*l.Item, nil):
+			return
 		}
 	}
 }
@@ -118,6 +123,15 @@ func (c *Client) post(ctx context.Context, name, query string, body io.Reader) (
 	if err != nil {
 		return nil, err
 	}
+	answer, err := c.send(ctx, r, name)
+	if err != nil {
+		return nil, err
+	}
+	return answer.Body, nil
+}
+
+// send gives an answer that is none of a fault.
+func (c *Client) send(ctx context.Context, r *http.Request, name string) (*http.Response, error) {
 	answer, err := c.http.Do(r)
 	if err != nil {
 		var shell *url.Error
@@ -130,7 +144,7 @@ func (c *Client) post(ctx context.Context, name, query string, body io.Reader) (
 		return nil, broken(err)
 	}
 	if answer.StatusCode == http.StatusOK {
-		return answer.Body, nil
+		return answer, nil
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode == http.StatusNotFound {

@@ -126,21 +126,25 @@ func HandleList[In, Item any](s *Server, name string, do func(ctx context.Contex
 		if !x.read(&in) {
 			return
 		}
-		x.w.Header().Set("Content-Type", "application/jsonl")
-		out := json.NewEncoder(x.w)
-		for item, err := range do(x.r.Context(), x.who, in) {
-			x.mayWrite()
-			if err != nil {
-				_ = out.Encode(faultOf(err)) // who does not take it does not take anything
-				return
-			}
-			if out.Encode(line[Item]{Item: &item}) != nil {
-				return
-			}
-		}
-		x.mayWrite()
-		_ = out.Encode(line[Item]{End: true})
+		list(x, do(x.r.Context(), x.who, in))
 	})
+}
+
+func list[Item any](x *exchange, items iter.Seq2[Item, error]) {
+	x.w.Header().Set("Content-Type", "application/jsonl")
+	out := json.NewEncoder(x.w)
+	for item, err := range items {
+		x.mayWrite()
+		if err != nil {
+			_ = out.Encode(faultOf(err)) // who does not take it does not take anything
+			return
+		}
+		if out.Encode(line[Item]{Item: &item}) != nil {
+			return
+		}
+	}
+	x.mayWrite()
+	_ = out.Encode(line[Item]{End: true})
 }
 
 // line is one line of a list.
