@@ -27,6 +27,9 @@ func (c *checker) config(r *raw) {
 	if r.Metrics.Listen != "" {
 		c.conf.Metrics.Listen, _ = c.addrPort("metrics.listen", r.Metrics.Listen)
 	}
+	if r.Metrics.Zones != "" {
+		c.conf.Metrics.Zones = int(c.number("metrics.zones", r.Metrics.Zones, 1, 1<<20))
+	}
 }
 
 func (c *checker) listen(addrs []string) {

@@ -123,6 +123,7 @@ type Log struct {
 // Metrics tells where metrics are served; the zero address: nowhere.
 type Metrics struct {
 	Listen netip.AddrPort
+	Zones  int // that have metrics of their own; 0: not said
 }
 
 // Load reads and checks the file at path, with overrides from the environment.

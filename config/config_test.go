@@ -34,7 +34,7 @@ zones:
     journal: {max_age: 168h, max_size: 1GiB}
 limits: {tcp_idle: 20s, udp_size: 1400, udp_buffer: 8MiB, update_queue: 100}
 log: {level: debug, format: json}
-metrics: {listen: "127.0.0.1:9153"}
+metrics: {listen: "127.0.0.1:9153", zones: 50}
 cookie_secrets: [000102030405060708090a0b0c0d0e0f, "E5E973E5A6B2A43F48E7DC849E37BFCF"]
 cookies: true
 `
@@ -95,7 +95,7 @@ func TestEverySettingIsRead(t *testing.T) {
 	if c.Limits != (Limits{TCPIdle: 20 * time.Second, UDPSize: 1400, UDPBuffer: 8 << 20, UpdateQueue: 100}) {
 		t.Errorf("limits %+v", c.Limits)
 	}
-	if c.Log.Level.String() != "DEBUG" || !c.Log.JSON || c.Metrics.Listen.Port() != 9153 {
+	if c.Log.Level.String() != "DEBUG" || !c.Log.JSON || c.Metrics.Listen.Port() != 9153 || c.Metrics.Zones != 50 {
 		t.Errorf("%+v %+v", c.Log, c.Metrics)
 	}
 }

@@ -73,7 +73,7 @@ var settings = map[string]setting{
 		"udp_size": {kind: number}, "udp_buffer": {kind: quantity}, "readers": {kind: number}, "key_cache": {kind: number},
 	}},
 	"log":     {section, map[string]setting{"level": {kind: text}, "format": {kind: text}}},
-	"metrics": {section, map[string]setting{"listen": {kind: text}}},
+	"metrics": {section, map[string]setting{"listen": {kind: text}, "zones": {kind: number}}},
 }
 
 // checker is the state of one LoadBytes.

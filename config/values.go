@@ -26,6 +26,7 @@ type raw struct {
 	} `mapstructure:"log"`
 	Metrics struct {
 		Listen string `mapstructure:"listen"`
+		Zones  string `mapstructure:"zones"`
 	} `mapstructure:"metrics"`
 }
 

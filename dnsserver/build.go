@@ -82,7 +82,7 @@ func (s *Server) fileOctets() (octets int64) {
 }
 
 func (s *Server) storeOptions() store.Options {
-	return store.Options{Dir: s.opts.DataDir, Logger: s.log, FailCommit: s.opts.failCommit}
+	return store.Options{Dir: s.opts.DataDir, Logger: s.log, FailCommit: s.opts.failCommit, Synced: s.instruments.synced}
 }
 
 // sorted gives the RRsets in the order of the store.

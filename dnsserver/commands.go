@@ -149,6 +149,7 @@ func Commands(ctx context.Context, o Options) (*control.Client, error) {
 	}
 	s := &Server{opts: o.withDefaults()}
 	s.log = s.opts.Logger
+	s.instruments.init()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.openStore(); err != nil {
 		s.cancel()

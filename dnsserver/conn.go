@@ -226,13 +226,20 @@ func (c *conn) message(msg []byte) {
 	w := s.workers.get()
 	defer s.workers.put(w)
 	w.scratch.Client = &c.from
+	var begun time.Time
+	if w.messages++; w.messages%querySample == 0 {
+		begun = time.Now()
+	}
 	w.reader.Begin()
 	n, verdict := s.responder.Respond(msg, w.out(), true, 0, &w.scratch)
 	w.reader.End()
 	switch verdict {
 	case answer.Reply:
-		s.countReply(w.out()[:n])
+		s.countReply(w, &c.from)
 		c.queue(w.out()[:n])
+		if !begun.IsZero() {
+			s.instruments.queryTime[1].Observe(time.Since(begun).Seconds())
+		}
 	case answer.Later:
 		if reply := s.answerSlow(w, msg, &c.from); reply != nil {
 			c.queue(reply)

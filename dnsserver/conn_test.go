@@ -24,6 +24,7 @@ import (
 func connServer(limits Limits) *Server {
 	s := &Server{opts: Options{Limits: limits}.withDefaults(), zones: zone.NewZones()}
 	s.log = slog.New(slog.DiscardHandler)
+	s.instruments.init()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.responder = answer.New(answer.Options{Zones: s.zones})
 	s.tcp.init()

@@ -10,10 +10,11 @@ type Counters struct {
 	Dropped     atomic.Uint64 // messages that must not be answered: too short, or a reply
 	Limits      limitHits     // what was refused, dropped or held up
 
-	// Replies by RCODE, the lower four bits of it; those to updates are in Updates.
-	Replies [16]atomic.Uint64
+	// Replies to all but updates, by protocol. Those that a reader of UDP gives on the spot are in its own
+	// tally.
+	Replies [len(protos)]tally
 
-	Updates         [16]atomic.Uint64 // answered updates by RCODE
+	Updates         [16]atomic.Uint64 // answered updates by RCODE; servedZone has them by rule too
 	UpdatesUnneeded atomic.Uint64     // of those with NOERROR, the ones that changed nothing
 	UpdateStoreDown atomic.Uint64     // updates refused or failed because the store cannot commit
 
@@ -31,4 +32,6 @@ type Counters struct {
 	TCPIdle      atomic.Uint64 // closed after Limits.TCPIdle
 	TCPStalled   atomic.Uint64 // closed after Limits.TCPWrite
 	AcceptErrors atomic.Uint64
+
+	SocketsFailed atomic.Uint64 // UDP sockets that are not read any more
 }

@@ -78,9 +78,8 @@ func (s *Server) signed(t *task, n int) []byte {
 	if n == 0 {
 		return nil
 	}
-	reply := t.sign.SignReply(t.w.out()[:n], t.now)
-	s.countReply(reply)
-	return reply
+	s.countReply(t.w, t.from)
+	return t.sign.SignReply(t.w.out()[:n], t.now)
 }
 
 // refuse answers t with an RCODE and no data.
@@ -101,9 +100,8 @@ func (s *Server) unverified(w *worker, msg []byte, from *client, err error, now 
 	if n == 0 {
 		return nil
 	}
-	reply := fault.SignReply(w.out()[:n], now)
-	s.countReply(reply)
-	return reply
+	s.countReply(w, from)
+	return fault.SignReply(w.out()[:n], now)
 }
 
 // notify answers a NOTIFY. The server is the primary of all its zones, so there is nothing to do: a
@@ -130,11 +128,9 @@ func (s *Server) notify(t *task) []byte {
 
 const headerLen = 12
 
-// countReply counts a finished reply by its RCODE.
-func (s *Server) countReply(reply []byte) {
-	if len(reply) >= headerLen {
-		s.Counters.Replies[reply[3]&15].Add(1)
-	}
+// countReply counts the reply that was last written in w.
+func (s *Server) countReply(w *worker, to *client) {
+	s.Counters.Replies[protoIndex(to.tcp())][slotOf(&w.scratch)].Add(1)
 }
 
 // event writes one log line about a message, its fields always in this order.

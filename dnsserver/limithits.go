@@ -107,7 +107,7 @@ func (s *Server) limitHits(l Limit) uint64 {
 	switch {
 	case l == LimitUpdateAnswers:
 		n += s.answered.filled()
-	case s.transferServer == nil: // the server is still starting
+	case s.transferServer == nil: // none is served
 	case l == LimitTransfers:
 		n += s.transferServer.Counters.Busy.Load() - s.transferServer.Counters.BusyAddress.Load()
 	case l == LimitTransfersPerAddress:

@@ -115,7 +115,7 @@ func TestFullSlowQueueAnswersServfailAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.readers.Go(func() { s.readUDP(sock) })
+	s.readers.Go(func() { s.readUDP(sock, new(batchTally)) })
 	defer func() { sock.Stop(); s.readers.Wait(); sock.Close() }()
 	c := dial(t, "udp", sock.Addr())
 	write(t, c, insert("a."+apex+" 60 A 192.0.2.1")) // waits for ever: there are no workers
@@ -352,7 +352,7 @@ func TestMetrics(t *testing.T) {
 	s, _ := start(t, o)
 	ask(t, "udp", s.Addrs()[0], insert("m."+apex+" 60 A 192.0.2.1"))
 	wantMetrics(t, s,
-		`dialtone_updates_total{rcode="NOERROR"} 1`,
+		`dialtone_updates_total{rcode="NOERROR",rule="acl[0]",zone="phones.example."} 1`,
 		`dialtone_zone_serial{zone="phones.example."} 2`,
 		`dialtone_zone_failed{zone="phones.example."} 0`,
 		`dialtone_messages_total{proto="udp"} 1`,
@@ -361,7 +361,7 @@ func TestMetrics(t *testing.T) {
 
 func TestQueryOverUDPAllocatesNothing(t *testing.T) {
 	s, _ := start(t, testOptions(t))
-	h := &udpReader{s: s, reader: zone.NewReader()}
+	h := &udpReader{s: s, reader: zone.NewReader(), replies: new(batchTally)}
 	defer h.reader.Close()
 	raw, _ := query("100."+apex, dns.TypeA).SetEdns0(1232, false).Pack()
 	d := &udp.Datagram{Msg: raw, Out: make([]byte, 1232)}

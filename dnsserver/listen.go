@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"dialtone/dnsserver/udp"
 )
@@ -27,11 +28,11 @@ func (l *listener) close() {
 }
 
 // bindAll binds every address on UDP and TCP and tells of all that cannot be bound.
-func bindAll(ctx context.Context, o Options) ([]*listener, error) {
+func bindAll(ctx context.Context, o Options, sampled func(int, time.Duration)) ([]*listener, error) {
 	var all []*listener
 	var failed []BindFailure
 	for _, addr := range o.Listen {
-		l, faults := bind(ctx, addr, o.Limits)
+		l, faults := bind(ctx, addr, o.Limits, sampled)
 		if len(faults) > 0 {
 			failed = append(failed, faults...)
 			continue
@@ -51,9 +52,9 @@ func bindAll(ctx context.Context, o Options) ([]*listener, error) {
 // may have it.
 const portTries = 16
 
-func bind(ctx context.Context, addr netip.AddrPort, limits Limits) (*listener, []BindFailure) {
+func bind(ctx context.Context, addr netip.AddrPort, limits Limits, sampled func(int, time.Duration)) (*listener, []BindFailure) {
 	for try := 1; ; try++ {
-		l, faults := bindOnce(ctx, addr, limits)
+		l, faults := bindOnce(ctx, addr, limits, sampled)
 		if len(faults) == 0 {
 			return l, nil
 		}
@@ -67,7 +68,7 @@ func bind(ctx context.Context, addr netip.AddrPort, limits Limits) (*listener, [
 
 // bindOnce takes TCP first: it cannot be shared, so it notices another server, even a second one of
 // this user, whose UDP sockets would let themselves be shared.
-func bindOnce(ctx context.Context, addr netip.AddrPort, limits Limits) (*listener, []BindFailure) {
+func bindOnce(ctx context.Context, addr netip.AddrPort, limits Limits, sampled func(int, time.Duration)) (*listener, []BindFailure) {
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 	l := &listener{addr: addr}
 	var faults []BindFailure
@@ -88,7 +89,9 @@ func bindOnce(ctx context.Context, addr netip.AddrPort, limits Limits) (*listene
 		readers = 1
 	}
 	for range readers {
-		s, err := udp.Listen(ctx, l.addr, udp.Options{Buffer: limits.UDPBuffer, OutSize: limits.UDPSize, Shared: readers > 1})
+		s, err := udp.Listen(ctx, l.addr, udp.Options{
+			Buffer: limits.UDPBuffer, OutSize: limits.UDPSize, Shared: readers > 1, Sampled: sampled, SampleEvery: querySample,
+		})
 		if err != nil {
 			faults = append(faults, BindFailure{"udp", addr, err})
 			break

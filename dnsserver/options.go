@@ -43,8 +43,10 @@ type Options struct {
 	// Logger takes one line for each update, transfer and NOTIFY, and the server's own events
 	// (slog.Default).
 	Logger *slog.Logger
-	// MetricsListen serves Prometheus metrics at /metrics over HTTP; the zero value: off.
+	// MetricsListen serves Prometheus metrics at /metrics over HTTP, and /healthz and /readyz; the zero value: off.
 	MetricsListen netip.AddrPort
+	// MetricsZones is how many zones have metrics of their own (1000); the others are counted together.
+	MetricsZones int
 	// Now is the clock of TSIG and cookies (time.Now).
 	Now func() time.Time
 	// Progress hears now and then how far the start is. It is called by several goroutines, one for each
@@ -235,6 +237,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.MetricsZones <= 0 {
+		o.MetricsZones = 1000
 	}
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}

@@ -63,9 +63,7 @@ type Rates struct {
 // count takes what all counters are at the moment.
 func (s *Server) count(now time.Time) sample {
 	x := sample{at: now}
-	for i := range s.Counters.Replies {
-		x.work[ofQueries] += s.Counters.Replies[i].Load()
-	}
+	x.work[ofQueries] = s.replies()
 	for i := range s.Counters.Updates {
 		n := s.Counters.Updates[i].Load()
 		x.work[ofUpdates] += n

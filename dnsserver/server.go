@@ -20,15 +20,18 @@ import (
 
 // Server is a running server.
 type Server struct {
-	Counters Counters
+	Counters    Counters
+	instruments instruments
+	phase       phase
 
-	opts   Options
-	log    *slog.Logger
-	keys   *tsig.Keyring
-	store  *store.Store
-	zones  *zone.Zones
-	byApex map[rr.Name]*servedZone  // by the apex in lower case; not changed after the start
-	built  map[rr.Name]*zone.Loaded // by this start, from the zone's file; likewise
+	opts    Options
+	log     *slog.Logger
+	keys    *tsig.Keyring
+	store   *store.Store
+	zones   *zone.Zones
+	unzoned ruleTally                // updates of no zone that is here
+	byApex  map[rr.Name]*servedZone  // by the apex in lower case; not changed after the start
+	built   map[rr.Name]*zone.Loaded // by this start, from the zone's file; likewise
 
 	waiting        *zone.Waiting // updates in the queues of all zones
 	senders        senders
@@ -42,11 +45,11 @@ type Server struct {
 	notifier       *transfer.Notifier
 
 	listeners []*listener
+	tallies   []*batchTally // one for each reader of UDP
 	metrics   *metricsServer
 	rates     rates
 	copies    *transfer.Copies
 	started   time.Time
-	serving   atomic.Bool // from the start to Shutdown
 	commands  commands
 	tcp       connections
 	workers   workers
@@ -75,6 +78,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	s.log = s.opts.Logger
 	s.waiting = zone.NewWaiting(s.opts.Limits.UpdateQueueTotal)
 	s.senders.init(s.opts.Limits)
+	s.instruments.init()
 	s.sources.init(s.opts.Now(), s.opts.Limits.SourceUpdates)
 	s.answered.init(s.opts.Now(), s.opts.Limits.UpdateAnswers)
 	s.publicKeys.init(s.opts.Now(), s.opts.Limits.KeyVerifications, s.opts.Limits.ClaimsPerSource)
@@ -96,9 +100,10 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	var bindErr, metricsErr error
-	s.listeners, bindErr = bindAll(ctx, s.opts)
+	s.listeners, bindErr = bindAll(ctx, s.opts, s.instruments.batchAnswered)
 	s.metrics, metricsErr = listenMetrics(ctx, s)
-	if bindErr == nil && metricsErr == nil { // what it makes can be served
+	if bindErr == nil && metricsErr == nil { // what is made can be served
+		s.metrics.run()
 		if err := s.build(ctx); err != nil {
 			return err
 		}
@@ -176,25 +181,26 @@ func (s *Server) run() {
 	s.slow.init(limits.Readers, limits.SlowQueue)
 	s.late.wake = make(chan struct{}, 1)
 
-	s.readers.Go(s.tick)        // ends with ctx
 	s.lateSender.Go(s.sendLate) // ends with late.close
 	for _, q := range s.slow.queues {
 		s.slowWorkers.Go(func() { s.workSlow(q) }) // ends with slow.close
 	}
 	for _, l := range s.listeners {
 		for _, sock := range l.sockets {
-			s.readers.Go(func() { s.readUDP(sock) }) // ends with sock.Stop
+			replies := new(batchTally)
+			s.tallies = append(s.tallies, replies)
+			s.readers.Go(func() { s.readUDP(sock, replies) }) // ends with sock.Stop
 		}
 		s.readers.Go(func() { s.accept(l.tcp) }) // ends when l.tcp is closed
 	}
-	s.metrics.run()
+	s.readers.Go(s.tick) // ends with ctx
 	for _, z := range s.byApex {
 		if len(z.o.Notify) > 0 {
 			z.z.OnPublish(s.notifier.Published)
 			s.notifier.Add(z.z, targets(z.o.Notify))
 		}
 	}
-	s.serving.Store(true)
+	s.phase.now.Store(phaseServing)
 	s.commands.run()
 	s.log.Info("serving", "op", "start", "zones", len(s.byApex), "listen", s.Addrs())
 }
@@ -263,6 +269,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	begun := time.Now()
+	s.phase.now.Store(phaseStopping)
 	s.cancel()
 	defer context.AfterFunc(ctx, s.tcp.cut)()
 

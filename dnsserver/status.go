@@ -126,7 +126,7 @@ const (
 func (s *Server) Status() Status { return s.status(s.zones.All()) }
 
 func (c *commands) status(_ context.Context, _ control.Peer, q StatusQuestion) (Status, error) {
-	if !c.s.serving.Load() {
+	if c.s.phase.now.Load() != phaseServing {
 		return Status{}, control.Mistakef("no server runs on %s: there is nothing to tell", c.s.opts.DataDir)
 	}
 	if q.Zone == "" {

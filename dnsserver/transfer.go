@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"runtime"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -31,7 +32,7 @@ func (s *Server) transfer(t *task) []byte {
 	}
 	if d := z.o.ACL.Decide(acl.Transfer, t.principal()); !d.Allowed {
 		s.Counters.TransferDenied.Add(1)
-		return s.refuseTransfer(t, rq.Zone, rq, &transfer.Error{Rcode: dns.RcodeRefused, EDE: answer.EDEProhibited, Text: d.Text})
+		return s.denyTransfer(t, rq.Zone, rq, &transfer.Error{Rcode: dns.RcodeRefused, EDE: answer.EDEProhibited, Text: d.Text})
 	}
 	job := &transferJob{s: s, rq: rq, z: z, sign: t.sign, from: *t.from}
 	if !rq.TCP {
@@ -66,13 +67,22 @@ func (s *Server) yield() {
 	s.yielder.yield()
 }
 
-// refuseTransfer answers a transfer that did not begin.
+// refuseTransfer answers a transfer that did not begin, denyTransfer one that the access list denies.
 func (s *Server) refuseTransfer(t *task, apex rr.Name, rq *transfer.Request, err error) []byte {
+	return s.noTransfer(t, apex, rq, err, false)
+}
+
+func (s *Server) denyTransfer(t *task, apex rr.Name, rq *transfer.Request, err error) []byte {
+	return s.noTransfer(t, apex, rq, err, true)
+}
+
+func (s *Server) noTransfer(t *task, apex rr.Name, rq *transfer.Request, err error, denied bool) []byte {
 	rcode, ede := transferOutcome(err)
 	op := "transfer"
 	if rq != nil {
 		op = opName(rq)
 	}
+	s.instruments.transferRefused(op, denied, err)
 	s.event(slog.LevelInfo, "transfer refused", op, t.from, t.sign.Key(), apex, 0, rcode, slog.Any("err", err))
 	return s.refuse(t, rcode, ede)
 }
@@ -134,6 +144,7 @@ func (j *transferJob) serve(send func([]byte) error) error {
 	if j.rq.Type == dns.TypeIXFR && (j.rq.TCP || j.sign != nil) {
 		j.note(j.rq.Serial, transfer.Stated)
 	}
+	begun := time.Now()
 	stats, err := j.s.transferServer.Serve(j.s.ctx, j.rq, j.z.z, j.sign.Stream(), send)
 	var refused *transfer.Error
 	if errors.As(err, &refused) {
@@ -142,6 +153,7 @@ func (j *transferJob) serve(send func([]byte) error) error {
 	if err == nil && j.rq.TCP && stats.Style != transfer.Single {
 		j.note(stats.Serial, transfer.Sent)
 	}
+	j.s.instruments.transferred(opName(j.rq), stats, err, time.Since(begun))
 	level, text := slog.LevelInfo, "transfer"
 	more := []slog.Attr{
 		slog.String("style", stats.Style.String()), slog.Int("messages", stats.Messages),

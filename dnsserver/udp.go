@@ -20,14 +20,15 @@ type udpReader struct {
 
 	// Counts of the batch at hand, added to the server's at its end.
 	messages, dropped uint64
-	replies           [16]uint32
+	replies           *batchTally
 }
 
 // readUDP serves one socket until it is stopped.
-func (s *Server) readUDP(sock *udp.Socket) {
-	h := &udpReader{s: s, sock: sock, reader: zone.NewReader()}
+func (s *Server) readUDP(sock *udp.Socket, replies *batchTally) {
+	h := &udpReader{s: s, sock: sock, reader: zone.NewReader(), replies: replies}
 	defer h.reader.Close()
 	if err := sock.Serve(h); err != nil {
+		s.Counters.SocketsFailed.Add(1)
 		s.log.Error("UDP socket failed", "op", "listen", "proto", "udp", "addr", sock.Addr(), "err", err)
 	}
 }
@@ -51,12 +52,7 @@ func (h *udpReader) EndBatch() {
 		c.Dropped.Add(h.dropped)
 		h.dropped = 0
 	}
-	for i, n := range h.replies {
-		if n > 0 {
-			c.Replies[i].Add(uint64(n))
-			h.replies[i] = 0
-		}
-	}
+	h.replies.flush()
 }
 
 // Datagram answers on the spot whatever is no Later. It allocates nothing.
@@ -66,7 +62,7 @@ func (h *udpReader) Datagram(d *udp.Datagram) int {
 	n, verdict := h.s.responder.Respond(d.Msg, d.Out, false, 0, &h.scratch)
 	switch verdict {
 	case answer.Reply:
-		h.replies[d.Out[3]&15]++
+		h.replies.add(slotOf(&h.scratch))
 		return n
 	case answer.Later:
 		return h.later(d)
@@ -83,8 +79,9 @@ func (h *udpReader) later(d *udp.Datagram) int {
 		return 0
 	}
 	h.s.Counters.Limits.Hit(LimitSlowQueue)
-	h.replies[dns.RcodeServerFailure]++
-	return h.s.responder.Error(d.Msg, d.Out, false, 0, dns.RcodeServerFailure, nil, &h.scratch)
+	n := h.s.responder.Error(d.Msg, d.Out, false, 0, dns.RcodeServerFailure, nil, &h.scratch)
+	h.replies.add(slotOf(&h.scratch))
+	return n
 }
 
 // workSlow answers the messages of one slow queue until it is closed.

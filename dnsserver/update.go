@@ -329,6 +329,7 @@ func (s *Server) finishUpdate(w *worker, u *pendingUpdate) []byte {
 	now := s.opts.Now()
 	o := s.outcome(u)
 	s.countUpdate(u, o.rcode)
+	s.instruments.updateTime.Observe(max(0, now.Sub(u.arrived)).Seconds())
 	s.logUpdate(u, o.rcode, o.ede)
 	old := u.isOld()
 	if u.began {
@@ -422,6 +423,11 @@ func (s *Server) result(u *pendingUpdate) (rcode uint16, ede *answer.EDE) {
 func (s *Server) countUpdate(u *pendingUpdate, rcode uint16) {
 	c := &s.Counters
 	c.Updates[rcode&15].Add(1)
+	of := &s.unzoned
+	if u.zone != nil {
+		of = &u.zone.updates
+	}
+	of.add(u.m.Rule(), rcode, 1)
 	switch err := u.result.Err; {
 	case err == nil && !u.result.Changed:
 		c.UpdatesUnneeded.Add(1)

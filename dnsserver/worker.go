@@ -21,6 +21,8 @@ type worker struct {
 	reader  *zone.Reader
 	scratch answer.Scratch
 	frame   []byte // frameLen octets, then the reply
+
+	messages int // of connections
 }
 
 // out is where the reply goes.

@@ -36,6 +36,7 @@ type Message struct {
 	// gave a number no lease, since the rule is not for all that the number has.
 	Repeated, NotLeased bool
 
+	rule    int           // 1 + index of the one that decided; 0: none did
 	who     acl.Principal // set by Authorize
 	list    acl.List
 	keepKEY bool // deleting all of a number does not delete its KEY
@@ -102,10 +103,15 @@ type Note struct {
 	Reason string // why, such as "a CNAME exists"
 }
 
+// Rule is the index of the rule of the access list that allowed the update, or denied it; -1 when none
+// decided.
+func (m *Message) Rule() int { return m.rule - 1 }
+
 // Authorize decides whether who may make this update (RFC 2136, section 3.3).
 // A refusal is an *Error.
 func Authorize(m *Message, who acl.Principal, l acl.List) error {
 	d := l.DecideUpdate(who, m)
+	m.rule = d.Rule + 1
 	if !d.Allowed && who.Claims {
 		return prohibited("number " + who.Key.String() + " has no KEY record, and no rule with claim first_come has it: " + d.Text)
 	}

@@ -412,6 +412,7 @@ func (w *writer) commit(c *store.Commit) {
 		}
 		w.z.Commits.Add(1)
 		w.z.committed.Store(c.Time.UnixNano())
+		w.z.o.Committed(len(w.ops), time.Since(c.Time))
 		if len(c.Sets) > 0 {
 			w.burned = 0
 			w.apply(c)

@@ -70,6 +70,10 @@ type Options struct {
 	// Progress hears now and then, while Open loads, how many RRsets there are.
 	Progress func(rrsets int)
 
+	// Committed, when not nil, hears of each commit: how many ops it had, and how long the store took.
+	// It is called by the writer, and must be quick.
+	Committed func(ops int, took time.Duration)
+
 	// Trace, for tests, hears of each step of a commit in order.
 	Trace func(step string)
 }
@@ -123,6 +127,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Progress == nil {
 		o.Progress = func(int) {}
+	}
+	if o.Committed == nil {
+		o.Committed = func(int, time.Duration) {}
 	}
 	if o.Trace == nil {
 		o.Trace = func(string) {}

@@ -18,7 +18,7 @@ func options(conf *config.Config) (dnsserver.Options, error) {
 	o := dnsserver.Options{
 		Listen: conf.Listen, DataDir: conf.DataDir, ServerID: conf.ServerID, Version: "dialtone " + versionText(),
 		CookieSecrets: conf.CookieSecrets, NoCookies: conf.NoCookies,
-		MetricsListen: conf.Metrics.Listen, SignedLate: map[rr.Name]time.Duration{},
+		MetricsListen: conf.Metrics.Listen, MetricsZones: conf.Metrics.Zones, SignedLate: map[rr.Name]time.Duration{},
 		Limits: dnsserver.Limits{
 			UpdateQueue: conf.Limits.UpdateQueue, UpdateQueueTotal: conf.Limits.UpdateQueueTotal,
 			UpdatesPerKey: conf.Limits.UpdatesPerKey, UpdatesPerSource: conf.Limits.UpdatesPerSource,

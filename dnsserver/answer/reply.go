@@ -115,6 +115,7 @@ func (r *Responder) finish(msg []byte, rcode uint16, s *Scratch) int {
 	} else if rcode > 15 {
 		rcode = dns.RcodeServerFailure // there is no OPT to hold its upper bits
 	}
+	s.rcode = rcode
 	b := w.out[:headerLen]
 	b[0], b[1] = msg[0], msg[1]
 	// Opcode and RD are copied; RA, Z, AD and CD are zero. An UPDATE has no RD

@@ -97,11 +97,15 @@ type Scratch struct {
 	Request Request
 
 	w      writer
+	rcode  uint16 // of the reply
 	expire uint32 // the option's value, when hasExpire
 	lease  []byte // data of UPDATE-LEASE for the reply
 	flags  flags
 	lookup lookup
 }
+
+// Rcode is that of the reply that the last call wrote, with its upper bits.
+func (s *Scratch) Rcode() uint16 { return s.rcode }
 
 // flags are about one reply.
 type flags struct{ cookie, lease, nsid, expire, hasExpire, keepAlive bool }

@@ -3,6 +3,7 @@ package transfer
 import (
 	"errors"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -63,6 +64,14 @@ type Target struct {
 	Key  rr.Name // signs the NOTIFY; "" for an unsigned one
 }
 
+// TargetCounters are what became of the messages to one secondary, of all its zones. They only grow.
+type TargetCounters struct {
+	Sent     atomic.Uint64 // messages
+	Answered atomic.Uint64 // replies that ended a NOTIFY
+	Missed   atomic.Uint64 // messages without a good reply
+	GivenUp  atomic.Uint64 // zones of which it missed every try
+}
+
 // NotifyCounters only grow, but for Pending.
 type NotifyCounters struct {
 	Pending  atomic.Int64  // targets that have a message to come or to answer
@@ -89,6 +98,7 @@ type Notifier struct {
 		closed    bool
 		added     []*pair
 		published map[*zone.Zone]struct{}
+		targets   map[netip.AddrPort]*TargetCounters
 		conns     map[string]PacketConn // by network
 	}
 
@@ -115,6 +125,7 @@ func NewNotifier(o NotifyOptions) *Notifier {
 	}
 	n.mu.published = make(map[*zone.Zone]struct{})
 	n.mu.conns = make(map[string]PacketConn)
+	n.mu.targets = make(map[netip.AddrPort]*TargetCounters)
 	n.wg.Go(n.run)
 	return n
 }
@@ -126,9 +137,19 @@ func (n *Notifier) Add(z *zone.Zone, targets []Target) {
 	defer n.mu.Unlock()
 	for _, t := range targets {
 		t.Addr = netip.AddrPortFrom(t.Addr.Addr().Unmap(), t.Addr.Port())
-		n.mu.added = append(n.mu.added, &pair{zone: z, target: t, place: -1})
+		if n.mu.targets[t.Addr] == nil {
+			n.mu.targets[t.Addr] = new(TargetCounters)
+		}
+		n.mu.added = append(n.mu.added, &pair{zone: z, target: t, place: -1, counters: n.mu.targets[t.Addr]})
 	}
 	n.wake()
+}
+
+// Targets gives the counters of each secondary.
+func (n *Notifier) Targets() map[netip.AddrPort]*TargetCounters {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return maps.Clone(n.mu.targets)
 }
 
 // Published has the targets of z notified; it never blocks. It is made for
@@ -257,6 +278,7 @@ func (n *Notifier) sendDue() (paused bool) {
 		p, missed, givenUp := n.schedule.next(now)
 		if missed {
 			n.Counters.Missed.Add(1)
+			p.counters.Missed.Add(1)
 			n.logMissed(p)
 		}
 		switch {
@@ -264,6 +286,7 @@ func (n *Notifier) sendDue() (paused bool) {
 			return false
 		case givenUp:
 			n.Counters.GivenUp.Add(1)
+			p.counters.GivenUp.Add(1)
 			continue
 		}
 		id := n.newID(p.target.Addr)
@@ -317,5 +340,6 @@ func (n *Notifier) send(p *pair, id uint16, now time.Time) (*tsig.Request, error
 		return nil, err
 	}
 	n.Counters.Sent.Add(1)
+	p.counters.Sent.Add(1)
 	return request, nil
 }

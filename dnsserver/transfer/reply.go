@@ -40,7 +40,7 @@ func (a *reply) run(ctx context.Context) error {
 		defer release()
 	case a.TCP:
 		// RFC 9103, section 6.3.3
-		return &Error{Rcode: dns.RcodeServerFailure, EDE: dns.ExtendedErrorCodeOther, Text: "too many transfers at one time"}
+		return &Error{Rcode: dns.RcodeServerFailure, EDE: dns.ExtendedErrorCodeOther, Text: "too many transfers at one time", Busy: true}
 	default:
 		return a.one(ctx)
 	}

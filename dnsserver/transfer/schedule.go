@@ -17,8 +17,9 @@ import (
 // moment of sending, so however many changes happened since the last message,
 // the next one tells of all of them.
 type pair struct {
-	zone   *zone.Zone
-	target Target
+	zone     *zone.Zone
+	target   Target
+	counters *TargetCounters
 
 	changed bool      // published since the last message
 	tries   int       // messages sent in this round

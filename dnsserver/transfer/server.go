@@ -106,6 +106,7 @@ type Error struct {
 	Rcode uint16
 	EDE   uint16 // INFO-CODE of RFC 8914
 	Text  string
+	Busy  bool // for a limit: it may be tried again
 }
 
 func (e *Error) Error() string {

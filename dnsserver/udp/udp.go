@@ -46,6 +46,11 @@ type Options struct {
 	Buffer  int  // octets of kernel buffer, in and out, to ask for; 0: the system's default
 	OutSize int  // octets of Datagram.Out
 	Shared  bool // several sockets will be bound to the address (SO_REUSEPORT, Linux)
+
+	// Sampled, when not nil, hears of one in SampleEvery batches how many datagrams it had, and how long it
+	// took from their reading to the sending of their replies. The reading goroutine calls it.
+	Sampled     func(datagrams int, took time.Duration)
+	SampleEvery int // at least 1
 }
 
 // Socket is one UDP socket with the buffers of one reading goroutine.
@@ -56,6 +61,7 @@ type Socket struct {
 	v6       bool
 	outSize  int
 	buffer   int
+	sampler  sampler
 	stopping atomic.Bool
 	//lint:ignore U1000 only one kind of kernel needs something
 	platform
@@ -72,7 +78,7 @@ const CanShare = canShare
 // Listen binds a socket.
 func Listen(ctx context.Context, addr netip.AddrPort, o Options) (*Socket, error) {
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
-	s := &Socket{wildcard: addr.Addr().IsUnspecified(), v6: addr.Addr().Is6(), outSize: o.OutSize, buffer: o.Buffer}
+	s := &Socket{wildcard: addr.Addr().IsUnspecified(), v6: addr.Addr().Is6(), outSize: o.OutSize, buffer: o.Buffer, sampler: sampler{every: o.SampleEvery, heard: o.Sampled}}
 	network := "udp4"
 	if s.v6 {
 		network = "udp6" // also sets IPV6_V6ONLY, so that 0.0.0.0 and :: can both be served
@@ -98,6 +104,28 @@ func Listen(ctx context.Context, addr netip.AddrPort, o Options) (*Socket, error
 		return nil, err
 	}
 	return s, nil
+}
+
+// sampler takes the time of one in so many batches.
+type sampler struct {
+	heard   func(datagrams int, took time.Duration)
+	every   int
+	batches int
+}
+
+// begin gives the zero time for a batch whose time is not taken.
+func (s *sampler) begin() (at time.Time) {
+	if s.batches++; s.heard == nil || s.batches < s.every {
+		return at
+	}
+	s.batches = 0
+	return time.Now()
+}
+
+func (s *sampler) end(begun time.Time, datagrams int) {
+	if !begun.IsZero() {
+		s.heard(datagrams, time.Since(begun))
+	}
 }
 
 // Addr is the bound address.

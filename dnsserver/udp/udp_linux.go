@@ -140,6 +140,7 @@ func (s *Socket) serve(h Handler) error {
 // answer has the first n datagrams answered and sends the replies.
 func (b *batch) answer(fd uintptr, n int) {
 	b.s.Batches.Add(1)
+	begun := b.s.sampler.begin()
 	msgs := b.msgs[:n]
 	for i := range msgs {
 		size := int(b.inHdr[i].n)
@@ -156,6 +157,7 @@ func (b *batch) answer(fd uintptr, n int) {
 	}
 	b.h.EndBatch()
 	b.replies.flush(fd)
+	b.s.sampler.end(begun, n)
 	for i := range n {
 		b.rearm(i)
 	}

@@ -74,6 +74,7 @@ func (s *Socket) serve(h Handler) error {
 			continue
 		}
 		s.Batches.Add(1)
+		begun := s.sampler.begin()
 		d = Datagram{Msg: in[:n:n], Out: out, peer: peer}
 		msgs[0] = d.Msg
 		h.BeginBatch(msgs)
@@ -83,6 +84,7 @@ func (s *Socket) serve(h Handler) error {
 			// Counted by Send; there is nobody to tell.
 			_ = s.Send(out[:size], peer)
 		}
+		s.sampler.end(begun, 1)
 	}
 	return nil
 }

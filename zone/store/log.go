@@ -97,8 +97,10 @@ func (s *Store) sync(number uint64) error {
 		return err
 	}
 	l.mu.synced = covers
-	s.lastSync.Store(&Sync{Begun: begun, Took: time.Since(begun)})
+	took := time.Since(begun)
+	s.lastSync.Store(&Sync{Begun: begun, Took: took})
 	s.syncs.Add(1)
+	s.o.Synced(took)
 	return nil
 }
 

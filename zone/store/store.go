@@ -26,6 +26,9 @@ type Options struct {
 	MemTable int64        // octets of one Badger memtable (2 MiB)
 	Reserve  int64        // octets that must be free for a write (64 MiB, or 16 memtables if that is more; at most half of the file system)
 
+	// Synced, when not nil, hears how long each sync took that was made for commits. It must be quick.
+	Synced func(took time.Duration)
+
 	// FailCommit is for tests. It is called before each Commit and Repair
 	// writes; an error fails that call. An error that is ErrTorn fails it
 	// after the write, as a failed sync does.
@@ -43,6 +46,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.format == 0 {
 		o.format = FormatVersion
+	}
+	if o.Synced == nil {
+		o.Synced = func(time.Duration) {}
 	}
 	if o.FailCommit == nil {
 		o.FailCommit = func() error { return nil }
