@@ -23,6 +23,7 @@ func (c *checker) config(r *raw) {
 	c.zones(r.Zones)
 	c.unusedKeys()
 	c.limits(r.Limits)
+	c.rateLimit(r.RateLimit)
 	c.log(r.Log.Level, r.Log.Format)
 	if r.Metrics.Listen != "" {
 		c.conf.Metrics.Listen, _ = c.addrPort("metrics.listen", r.Metrics.Listen)
@@ -78,15 +79,20 @@ func (c *checker) path(p string) string {
 	return filepath.Join(filepath.Dir(c.file), p)
 }
 
-// cookies reads a flag, which viper gives as 1 or 0 when it stands in the file.
 func (c *checker) cookies(flag string) {
+	c.conf.NoCookies = flag != "" && !c.flag("cookies", flag)
+}
+
+// flag reads a flag, which viper gives as 1 or 0 when it stands in the file.
+func (c *checker) flag(path, flag string) bool {
 	switch strings.ToLower(flag) {
-	case "", "1", "true":
-	case "0", "false":
-		c.conf.NoCookies = true
+	case "1", "true":
+		return true
+	case "", "0", "false":
 	default:
-		c.word("cookies", flag, []string{"true", "false"})
+		c.word(path, flag, []string{"true", "false"})
 	}
+	return false
 }
 
 // maxCookieSecrets is more than any roll-over needs (RFC 9018, section 5).

@@ -30,11 +30,12 @@ type Config struct {
 	CookieSecrets [][16]byte
 	NoCookies     bool
 
-	Keys    []Key
-	Zones   []Zone
-	Limits  Limits
-	Log     Log
-	Metrics Metrics
+	Keys      []Key
+	Zones     []Zone
+	Limits    Limits
+	RateLimit RateLimit
+	Log       Log
+	Metrics   Metrics
 
 	place func(setting, text string) Fault
 

@@ -72,8 +72,9 @@ var settings = map[string]setting{
 		"transfers": {kind: number}, "transfers_per_address": {kind: number},
 		"udp_size": {kind: number}, "udp_buffer": {kind: quantity}, "readers": {kind: number}, "key_cache": {kind: number},
 	}},
-	"log":     {section, map[string]setting{"level": {kind: text}, "format": {kind: text}}},
-	"metrics": {section, map[string]setting{"listen": {kind: text}, "zones": {kind: number}}},
+	"rate_limit": {section, rateLimitSettings},
+	"log":        {section, map[string]setting{"level": {kind: text}, "format": {kind: text}}},
+	"metrics":    {section, map[string]setting{"listen": {kind: text}, "zones": {kind: number}}},
 }
 
 // checker is the state of one LoadBytes.

@@ -12,15 +12,16 @@ import (
 
 // raw is the file with the environment's overrides, as written.
 type raw struct {
-	Listen   []string          `mapstructure:"listen"`
-	DataDir  string            `mapstructure:"data_dir"`
-	ServerID string            `mapstructure:"server_id"`
-	Cookies  string            `mapstructure:"cookies"`
-	Secrets  []string          `mapstructure:"cookie_secrets"`
-	Keys     []rawKey          `mapstructure:"keys"`
-	Zones    []rawZone         `mapstructure:"zones"`
-	Limits   map[string]string `mapstructure:"limits"`
-	Log      struct {
+	Listen    []string          `mapstructure:"listen"`
+	DataDir   string            `mapstructure:"data_dir"`
+	ServerID  string            `mapstructure:"server_id"`
+	Cookies   string            `mapstructure:"cookies"`
+	Secrets   []string          `mapstructure:"cookie_secrets"`
+	Keys      []rawKey          `mapstructure:"keys"`
+	Zones     []rawZone         `mapstructure:"zones"`
+	Limits    map[string]string `mapstructure:"limits"`
+	RateLimit rawRateLimit      `mapstructure:"rate_limit"`
+	Log       struct {
 		Level  string `mapstructure:"level"`
 		Format string `mapstructure:"format"`
 	} `mapstructure:"log"`

@@ -14,6 +14,7 @@ import (
 	"github.com/miekg/dns"
 	"golang.org/x/net/ipv4"
 
+	"dialtone/dnsserver/ratelimit"
 	"dialtone/update/acl"
 	"dialtone/zone"
 	"dialtone/zone/rr"
@@ -22,8 +23,16 @@ import (
 // BenchmarkUDPQuery asks over loopback in bursts. Nearly all of it is the kernel's, on both sides;
 // dnsserver/udp has the same loop without DNS to compare with.
 func BenchmarkUDPQuery(b *testing.B) {
+	b.Run("plain", func(b *testing.B) { udpQuery(b, ratelimit.Options{}) })
+	// Every response is counted and none is limited.
+	b.Run("rate limit", func(b *testing.B) {
+		udpQuery(b, ratelimit.Options{Rates: [ratelimit.Classes]int{1000, 1000, 1000, 1000, 1000}, LogOnly: true})
+	})
+}
+
+func udpQuery(b *testing.B, limit ratelimit.Options) {
 	o := testOptions(b)
-	o.Limits.Readers = 1
+	o.Limits.Readers, o.RateLimit = 1, limit
 	s, _ := start(b, o)
 	const burst = 32
 	raw, err := query("100."+apex, dns.TypeA).SetEdns0(1232, false).Pack()

@@ -36,6 +36,7 @@ func (s *Server) Collect(out chan<- prometheus.Metric) {
 	s.collectStore(e)
 	s.collectKeys(e)
 	s.collectLimits(e)
+	s.collectRateLimit(e)
 	s.collectLevels(e)
 }
 

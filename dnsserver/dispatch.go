@@ -84,6 +84,9 @@ func (s *Server) signed(t *task, n int) []byte {
 
 // refuse answers t with an RCODE and no data.
 func (s *Server) refuse(t *task, rcode uint16, ede *answer.EDE) []byte {
+	if !s.mayRefuse(t.from, &t.w.scratch, t.sign.Key() != "") {
+		return nil
+	}
 	n := s.responder.Error(t.msg, t.w.out(), t.from.tcp(), t.sign.Overhead(), rcode, ede, &t.w.scratch)
 	return s.signed(t, n)
 }
@@ -96,6 +99,9 @@ func (s *Server) unverified(w *worker, msg []byte, from *client, err error, now 
 	}
 	s.Counters.TSIGFailed.Add(1)
 	s.event(slog.LevelInfo, "TSIG refused", "tsig", from, fault.Key, "", 0, fault.Rcode, slog.Any("err", err))
+	if !s.mayRefuse(from, &w.scratch, fault.TSIGError == dns.RcodeBadTime) { // of which the MAC is right
+		return nil
+	}
 	n := s.responder.Error(msg, w.out(), from.tcp(), fault.Overhead(), fault.Rcode, nil, &w.scratch)
 	if n == 0 {
 		return nil

@@ -38,6 +38,7 @@ const (
 	LimitTCPWrite
 	LimitTransfers
 	LimitTransfersPerAddress
+	LimitRate
 	numLimits
 )
 
@@ -67,6 +68,7 @@ var limitNames = [numLimits]string{
 	LimitTCPWrite:            "tcp_write",
 	LimitTransfers:           "transfers",
 	LimitTransfersPerAddress: "transfers_per_address",
+	LimitRate:                "rate_limit",
 }
 
 // String is the name of the limit's setting.
@@ -107,6 +109,8 @@ func (s *Server) limitHits(l Limit) uint64 {
 	switch {
 	case l == LimitUpdateAnswers:
 		n += s.answered.filled()
+	case l == LimitRate:
+		n += s.Counters.Limited.inAll()
 	case s.transferServer == nil: // none is served
 	case l == LimitTransfers:
 		n += s.transferServer.Counters.Busy.Load() - s.transferServer.Counters.BusyAddress.Load()

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"time"
 
+	"dialtone/dnsserver/ratelimit"
 	"dialtone/update"
 	"dialtone/update/acl"
 	"dialtone/update/tsig"
@@ -40,6 +41,8 @@ type Options struct {
 	Zones []ZoneOptions
 	// Limits bound what peers may cost.
 	Limits Limits
+	// RateLimit bounds the responses over UDP that one network gets (none).
+	RateLimit ratelimit.Options
 	// Logger takes one line for each update, transfer and NOTIFY, and the server's own events
 	// (slog.Default).
 	Logger *slog.Logger

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dialtone/dnsserver/answer"
+	"dialtone/dnsserver/ratelimit"
 	"dialtone/dnsserver/transfer"
 	"dialtone/update/tsig"
 	"dialtone/zone"
@@ -40,6 +41,7 @@ type Server struct {
 	publicKeys     publicKeys
 	verifying      sync.RWMutex // held for reading from the verification of an update until it is in a queue
 	responder      *answer.Responder
+	limiter        atomic.Pointer[ratelimit.Limiter] // nil: no response is limited
 	transferServer *transfer.Server
 	yielder        yielder
 	notifier       *transfer.Notifier
@@ -166,6 +168,7 @@ func (s *Server) run() {
 	})
 	s.responder.SetTime(s.opts.Now())
 	s.started = s.opts.Now()
+	s.SetRateLimit(s.opts.RateLimit)
 	for _, z := range s.byApex {
 		z.z.EndLeases(s.opts.Now()) // those that ended while no server was running
 	}
@@ -220,6 +223,9 @@ func (s *Server) tick() {
 			return
 		}
 		now := s.lookAtClock()
+		if l := s.limiter.Load(); l != nil {
+			l.Tick(now, s.logLimit)
+		}
 		if i%ticks == 0 {
 			s.answered.tick(now)
 			s.rates.take(s.count(time.Now()))

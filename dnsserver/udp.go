@@ -6,6 +6,7 @@ import (
 	"github.com/miekg/dns"
 
 	"dialtone/dnsserver/answer"
+	"dialtone/dnsserver/ratelimit"
 	"dialtone/dnsserver/udp"
 	"dialtone/zone"
 )
@@ -21,6 +22,9 @@ type udpReader struct {
 	// Counts of the batch at hand, added to the server's at its end.
 	messages, dropped uint64
 	replies           *batchTally
+	limited           ratelimit.Tally
+
+	limiter *ratelimit.Limiter // of the batch; nil: nothing is limited
 }
 
 // readUDP serves one socket until it is stopped.
@@ -38,6 +42,7 @@ const askAhead = 4
 
 func (h *udpReader) BeginBatch(msgs [][]byte) {
 	h.reader.Begin()
+	h.limiter = h.s.limiter.Load()
 	if len(msgs) >= askAhead {
 		h.s.responder.Ahead(msgs, &h.ahead)
 	}
@@ -53,6 +58,9 @@ func (h *udpReader) EndBatch() {
 		h.dropped = 0
 	}
 	h.replies.flush()
+	if h.limited.Any {
+		c.Limited.add(&h.limited)
+	}
 }
 
 // Datagram answers on the spot whatever is no Later. It allocates nothing.
@@ -62,14 +70,25 @@ func (h *udpReader) Datagram(d *udp.Datagram) int {
 	n, verdict := h.s.responder.Respond(d.Msg, d.Out, false, 0, &h.scratch)
 	switch verdict {
 	case answer.Reply:
-		h.replies.add(slotOf(&h.scratch))
-		return n
+		return h.reply(d, n)
 	case answer.Later:
 		return h.later(d)
 	default:
 		h.dropped++
 		return 0
 	}
+}
+
+// reply lets the n octets in d.Out leave, unless the client's network has had enough. What is proven by a cookie has
+// no limit (RFC 7873, section 5.2.5).
+func (h *udpReader) reply(d *udp.Datagram, n int) int {
+	if h.limiter != nil && !h.scratch.Request.CookieValid {
+		n = h.limit(d, n)
+	}
+	if n > 0 {
+		h.replies.add(slotOf(&h.scratch))
+	}
+	return n
 }
 
 // later hands the message to the slow workers, or answers SERVFAIL when they have enough to do.
@@ -80,8 +99,7 @@ func (h *udpReader) later(d *udp.Datagram) int {
 	}
 	h.s.Counters.Limits.Hit(LimitSlowQueue)
 	n := h.s.responder.Error(d.Msg, d.Out, false, 0, dns.RcodeServerFailure, nil, &h.scratch)
-	h.replies.add(slotOf(&h.scratch))
-	return n
+	return h.reply(d, n)
 }
 
 // workSlow answers the messages of one slow queue until it is closed.

@@ -49,7 +49,12 @@ func (s *Server) update(t *task) []byte {
 		return nil
 	}
 	u.result = zone.Committed{Err: err}
-	return s.finishUpdate(t.w, u)
+	mayLeave := errors.Is(err, errRepeated) || s.mayRefuse(t.from, &t.w.scratch, u.signer() != "")
+	reply := s.finishUpdate(t.w, u)
+	if !mayLeave {
+		return nil
+	}
+	return reply
 }
 
 // errPending and errRepeated say that the same message was here before; of the

@@ -42,19 +42,20 @@ var modules = map[string]string{
 // without lists what a room does without, tests excepted: zones and updates know no sockets, an update is evaluated without
 // disk and clock.
 var without = map[string]string{
-	"dnsserver/answer":   "os",
-	"dnsserver/keys":     "net net/http os",
-	"dnsserver/transfer": "os",
-	"update":             "net net/http os time",
-	"update/acl":         "net net/http os time",
-	"update/sig0":        "net net/http os",
-	"update/tsig":        "net net/http os",
-	"zone":               "net net/http os",
-	"zone/fair":          "net net/http os sync time",
-	"zone/masterfile":    "net net/http",
-	"zone/rr":            "net net/http os time",
-	"zone/store":         "net net/http",
-	"zone/table":         "net net/http os time",
+	"dnsserver/answer":    "os",
+	"dnsserver/keys":      "net net/http os",
+	"dnsserver/ratelimit": "net net/http os",
+	"dnsserver/transfer":  "os",
+	"update":              "net net/http os time",
+	"update/acl":          "net net/http os time",
+	"update/sig0":         "net net/http os",
+	"update/tsig":         "net net/http os",
+	"zone":                "net net/http os",
+	"zone/fair":           "net net/http os sync time",
+	"zone/masterfile":     "net net/http",
+	"zone/rr":             "net net/http os time",
+	"zone/store":          "net net/http",
+	"zone/table":          "net net/http os time",
 }
 
 func TestDependenciesHaveOneHome(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"dialtone/config"
 	"dialtone/dnsserver"
+	"dialtone/dnsserver/ratelimit"
 	"dialtone/update"
 	"dialtone/update/acl"
 	"dialtone/update/tsig"
@@ -34,6 +35,7 @@ func options(conf *config.Config) (dnsserver.Options, error) {
 			UDPSize: conf.Limits.UDPSize, UDPBuffer: conf.Limits.UDPBuffer, Readers: conf.Limits.Readers,
 			KeyCache: conf.Limits.KeyCache,
 		},
+		RateLimit: rateLimit(conf.RateLimit),
 	}
 	var faults config.Faults
 	for i, k := range conf.Keys {
@@ -55,6 +57,17 @@ func options(conf *config.Config) (dnsserver.Options, error) {
 		return o, faults
 	}
 	return o, nil
+}
+
+func rateLimit(l config.RateLimit) ratelimit.Options {
+	return ratelimit.Options{
+		Rates: [ratelimit.Classes]int{
+			ratelimit.Answers: l.Responses, ratelimit.Referrals: l.Referrals, ratelimit.NoData: l.NoData,
+			ratelimit.NXDomains: l.NXDomains, ratelimit.Errors: l.Errors, ratelimit.All: l.All,
+		},
+		Window: l.Window, Slip: l.Slip, IPv4Prefix: l.IPv4Prefix, IPv6Prefix: l.IPv6Prefix,
+		Exempt: l.Exempt, Entries: l.TableSize, LogOnly: l.LogOnly,
+	}
 }
 
 func zoneOptions(conf *config.Config, i int, z config.Zone) (o dnsserver.ZoneOptions, faults config.Faults) {

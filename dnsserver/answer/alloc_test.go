@@ -40,6 +40,9 @@ func TestRespondAllocatesNothing(t *testing.T) {
 					t.Errorf("%v allocations, tcp %v", n, tcp)
 				}
 			}
+			if n := testing.AllocsPerRun(100, func() { b.s.Response(raw); b.Slip(raw, b.out[:], &b.s) }); n != 0 {
+				t.Errorf("%v allocations when it is limited", n)
+			}
 		})
 	}
 }

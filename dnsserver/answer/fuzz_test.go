@@ -9,6 +9,8 @@ import (
 
 	"github.com/miekg/dns"
 	"golang.org/x/tools/txtar"
+
+	"dialtone/dnsserver/ratelimit"
 )
 
 // checkReply holds a reply against the rules that every reply obeys.
@@ -181,6 +183,9 @@ func FuzzRespond(f *testing.F) {
 			}
 			checkReply(t, msg, reply)
 			checkCookie(t, msg, reply, b.limit(tcp)-keep)
+			if c := b.s.Response(msg); c.Class != ratelimit.Errors && !tcp && keep == 0 {
+				checkSlip(t, msg, b)
+			}
 		case v == Later:
 			reply := b.out[:b.Error(msg, b.out[:], tcp, keep, dns.RcodeRefused, &EDE{EDEProhibited, "no"}, &b.s)]
 			checkReply(t, msg, reply)
@@ -189,6 +194,18 @@ func FuzzRespond(f *testing.F) {
 			checkReply(t, msg, reply)
 		}
 	})
+}
+
+// checkSlip: what is sent in place of a reply is no longer than the request, a server cookie aside.
+func checkSlip(t testing.TB, msg []byte, b *bench) {
+	slip := b.out[:b.Slip(msg, b.out[:], &b.s)]
+	checkReply(t, msg, slip)
+	if len(slip) > len(msg)+cookieLen-clientCookieLen {
+		t.Errorf("%d octets for %d", len(slip), len(msg))
+	}
+	if tc, bad := slip[2]&2 != 0, b.s.flags.cookie; tc == bad {
+		t.Errorf("TC %v, cookie %v", tc, bad)
+	}
 }
 
 // limit is the size of reply that the last request allows.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"dialtone/dnsserver/ratelimit"
 	"dialtone/zone"
 	"dialtone/zone/rr"
 )
@@ -46,7 +47,9 @@ func (r *Responder) query(msg []byte, tcp bool, s *Scratch) (int, Verdict) {
 		return r.done(msg, dns.RcodeFormatError, s)
 	}
 	l.start(msg[headerLen : q.QuestionEnd-4])
-	return r.done(msg, r.resolve(z, tcp, s), s)
+	rcode := r.resolve(z, tcp, s)
+	s.classify(z, rcode)
+	return r.done(msg, rcode, s)
 }
 
 // Ahead asks memory for what a batch of messages, of any kind, may ask for.
@@ -84,6 +87,8 @@ func (r *Responder) chaos(msg []byte, s *Scratch) (int, Verdict) {
 		return r.done(msg, dns.RcodeFormatError, s)
 	}
 	w.aa = true
+	s.lookup.links = 0
+	s.kind = kind{class: ratelimit.Answers, labels: name.Labels}
 	start := w.pos
 	if w.head(owner{at: headerLen}, dns.TypeTXT, dns.ClassCHAOS, 0) && w.pos+3+len(text) <= w.limit {
 		w.u16(uint16(1 + len(text)))
@@ -107,6 +112,7 @@ func (r *Responder) resolve(z *zone.Zone, tcp bool, s *Scratch) (rcode uint16) {
 		v.Lookup(&l.name, qtype, &l.res)
 		if l.links == 0 {
 			w.aa = l.res.Outcome != zone.Referral
+			s.kind.labels, s.kind.wildcard = l.res.OwnerLabels, l.res.Wildcard
 		}
 		follow := false
 		switch l.res.Outcome {

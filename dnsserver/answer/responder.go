@@ -6,6 +6,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"dialtone/dnsserver/ratelimit"
 	"dialtone/zone"
 )
 
@@ -102,6 +103,7 @@ type Scratch struct {
 	lease  []byte // data of UPDATE-LEASE for the reply
 	flags  flags
 	lookup lookup
+	kind   kind
 }
 
 // Rcode is that of the reply that the last call wrote, with its upper bits.
@@ -126,6 +128,7 @@ func (r *Responder) Respond(msg, out []byte, tcp bool, reserve int, s *Scratch) 
 		return 0, Drop
 	}
 	q := &s.Request
+	s.kind = kind{class: ratelimit.Errors}
 	if !known(msg) {
 		return r.headerOnly(msg, out, s), Reply
 	}

@@ -12,6 +12,9 @@ import (
 
 	"github.com/miekg/dns"
 	"golang.org/x/tools/txtar"
+
+	"dialtone/dnsserver/ratelimit"
+	"dialtone/zone/rr"
 )
 
 var update = flag.Bool("update", false, "rewrite the replies in testdata/scenario")
@@ -21,6 +24,9 @@ var update = flag.Bool("update", false, "rewrite the replies in testdata/scenari
 // question, followed by the reply:
 //
 //	> NAME TYPE [tcp] [edns] [do] [size=N] [nsid] [expire] [class=CH]
+//
+// With the word "counts" comes, instead of the reply, what it counts as where
+// responses are limited, with "slips" what is sent in its place then.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/scenario/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -76,10 +82,33 @@ func dialogue(t *testing.T, b *bench, text string) string {
 		case strings.HasPrefix(line, "> "):
 			out.WriteString(line)
 			m, tcp := parseWords(t, []byte(line[2:]))
-			out.WriteString(show(b.ask(t, m, tcp)))
+			reply := b.ask(t, m, tcp)
+			switch {
+			case strings.HasSuffix(line, " counts\n"):
+				out.WriteString(showKind(b.s.Response(pack(t, m))))
+			case strings.HasSuffix(line, " slips\n"):
+				n := b.Slip(pack(t, m), b.out[:], &b.s)
+				out.WriteString(show(unpack(t, b.out[:n])))
+			default:
+				out.WriteString(show(reply))
+			}
 		}
 	}
 	return out.String()
+}
+
+func showKind(r ratelimit.Response) string {
+	text := "  " + r.Class.String()
+	if len(r.Name) > 0 {
+		text += " " + rr.Name(r.Name).String()
+	}
+	if r.Wildcard {
+		text += " wildcard"
+	}
+	if r.QType != 0 {
+		text += " " + dns.Type(r.QType).String()
+	}
+	return text + "\n"
 }
 
 func parseWords(t testing.TB, line []byte) (m *dns.Msg, tcp bool) {
@@ -99,6 +128,7 @@ func parseWords(t testing.TB, line []byte) (m *dns.Msg, tcp bool) {
 		switch key {
 		case "tcp":
 			tcp = true
+		case "counts", "slips":
 		case "class":
 			m.Question[0].Qclass = dns.StringToClass[value]
 		default:
@@ -116,6 +146,8 @@ func edns(t testing.TB, m *dns.Msg, key, value string) {
 	o := m.IsEdns0()
 	switch key {
 	case "edns":
+	case "cookie":
+		o.Option = append(o.Option, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: value})
 	case "do":
 		o.SetDo()
 	case "size":
