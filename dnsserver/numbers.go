@@ -243,7 +243,7 @@ func (c *commands) releaseNumber(ctx context.Context, who control.Peer, q Number
 			return out, err
 		}
 	}
-	op := &releaseOp{number: q.Number, done: make(chan zone.Committed, 1)}
+	op := &releaseOp{number: q.Number, who: who, done: make(chan zone.Committed, 1)}
 	if err := z.z.Submit(op); err != nil {
 		return out, err
 	}
@@ -286,8 +286,12 @@ func nameText(n rr.Name) string {
 // releaseOp withdraws a number with its KEY.
 type releaseOp struct {
 	number string // "": it only waits for its turn
+	who    control.Peer
 	done   chan zone.Committed
 }
+
+// Author is called by the zone's writer.
+func (o *releaseOp) Author() rr.Author { return rr.Author{Kind: rr.ByRelease, UID: int32(o.who.UID)} }
 
 // Evaluate is called by the zone's writer.
 func (o *releaseOp) Evaluate(d *zone.Draft) error {

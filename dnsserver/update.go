@@ -264,6 +264,9 @@ type pendingUpdate struct {
 	kept   int // octets of header
 }
 
+// Author tells the zone's writer who makes the update.
+func (u *pendingUpdate) Author() rr.Author { return u.m.Author() }
+
 // Evaluate is called by the zone's writer.
 func (u *pendingUpdate) Evaluate(d *zone.Draft) error {
 	notes, err := update.Evaluate(d, &u.m, u.zone.limits)

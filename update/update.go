@@ -131,6 +131,11 @@ func Authorize(m *Message, who acl.Principal, l acl.List) error {
 	return m.checkTypes()
 }
 
+// Author tells who makes the update. Authorize comes before it.
+func (m *Message) Author() rr.Author {
+	return rr.Author{Kind: rr.ByUpdate, Key: m.who.Key, Public: m.who.PublicKey != "", From: m.who.Address}
+}
+
 // Evaluate does RFC 2136, section 3 on s. Authorize comes before it. An error
 // is an *Error, and then s is unchanged. Notes tell what was ignored; when
 // that is much, only the first of it.

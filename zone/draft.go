@@ -24,6 +24,7 @@ type Draft struct {
 	touched []*draftNode            // in order of first touch
 	undo    []undoStep              // of the op that is being evaluated
 	held    draftHeld               // what is held beside records
+	authors authors                 // of the ops
 	octets  int                     // of all that was read and set in this batch, roughly
 	fault   error                   // what an op did wrong to the draft, or the store could not tell
 	path    table.Path
@@ -34,13 +35,15 @@ type draftNode struct {
 	owner  rr.Name    // in the case as entered, under the apex as configured
 	before []rr.RRset // in the version that is served
 	now    []rr.RRset
-	seen   bool // in undo of this op
+	by     uint32 // of Draft.authors, who changed it last
+	seen   bool   // in undo of this op
 }
 
 type undoStep struct {
 	node  *draftNode
 	owner rr.Name
 	sets  []rr.RRset
+	by    uint32
 }
 
 func (d *Draft) reset() {
@@ -49,6 +52,7 @@ func (d *Draft) reset() {
 	d.touched, d.undo, d.octets, d.fault = d.touched[:0], d.undo[:0], 0, nil
 	d.base = d.z.cur.Load()
 	d.held.reset(d.z)
+	d.authors.reset()
 }
 
 // Apex of the zone.
@@ -88,8 +92,9 @@ func (d *Draft) Set(owner rr.Name, set rr.RRset) {
 	}
 	if !n.seen {
 		n.seen = true
-		d.undo = append(d.undo, undoStep{n, n.owner, n.now})
+		d.undo = append(d.undo, undoStep{n, n.owner, n.now, n.by})
 	}
+	n.by = d.authors.now
 	if len(n.now) == 0 && len(n.before) == 0 {
 		n.owner = d.spelled(owner) // a name that comes to be in use takes the case of its first record
 	}
@@ -174,7 +179,7 @@ func (d *Draft) keep() bool {
 	for _, u := range d.undo {
 		u.node.seen = false
 		if equalSets(u.sets, u.node.now) {
-			u.node.now, u.node.owner = u.sets, u.owner
+			u.node.now, u.node.owner, u.node.by = u.sets, u.owner, u.by
 		} else {
 			changed = true
 		}
@@ -197,7 +202,7 @@ func (d *Draft) growth() (n int) {
 func (d *Draft) revert() {
 	for _, u := range d.undo {
 		u.node.seen = false
-		u.node.now, u.node.owner = u.sets, u.owner
+		u.node.now, u.node.owner, u.node.by = u.sets, u.owner, u.by
 	}
 	d.held.revert()
 	d.undo, d.fault = d.undo[:0], nil
@@ -250,6 +255,7 @@ func (d *Draft) onlyHeld() *store.Commit {
 }
 
 func (d *Draft) diffNode(c *store.Commit, n *draftNode) {
+	deleted, added := len(c.Deleted), len(c.Added)
 	i, j := 0, 0
 	for i < len(n.before) || j < len(n.now) {
 		var old, now rr.RRset
@@ -278,6 +284,9 @@ func (d *Draft) diffNode(c *store.Commit, n *draftNode) {
 		}
 		c.Deleted = appendMissing(c.Deleted, n.owner, old, now)
 		c.Added = appendMissing(c.Added, n.owner, now, old)
+	}
+	if more, fewer := c.Added[added:], c.Deleted[deleted:]; len(more)+len(fewer) > 0 {
+		d.authors.note(&c.Authors, n, d.z.apex, more, len(fewer))
 	}
 }
 

@@ -116,8 +116,12 @@ func (d *Draft) number(number string) *draftNumber {
 	return n
 }
 
-// end takes away what the leases of a number allowed to be there.
+// end takes away what the leases of a number allowed to be there. It is not the op
+// that does it, which has only looked at the number.
 func (d *Draft) end(n *draftNumber) {
+	op := d.authors.now
+	d.authors.now = byLease
+	defer func() { d.authors.now = op }()
 	keyToo := n.KeyLease != 0 && n.KeyLease <= d.held.now
 	if n.Lease != 0 && n.Lease <= d.held.now {
 		// No op before has looked at names of the number.

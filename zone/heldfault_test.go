@@ -21,23 +21,30 @@ import (
 // together submits ops so that they come into one batch.
 func together(t *testing.T, z *zone.Zone, ops ...func(*zone.Draft) error) []zone.Committed {
 	t.Helper()
+	out := make([]zone.Committed, len(ops))
+	list := make([]zone.Op, len(ops))
+	for i, f := range ops {
+		list[i] = &zonetest.Op{OnEvaluate: f, OnDone: func(c zone.Committed) { out[i] = c }}
+	}
+	atOnce(t, z, list...)
+	return out
+}
+
+// atOnce does ops in one batch.
+func atOnce(t *testing.T, z *zone.Zone, ops ...zone.Op) {
+	t.Helper()
 	hold, held := make(chan bool), make(chan bool)
 	if err := z.Submit(&zonetest.Op{OnEvaluate: func(*zone.Draft) error { held <- true; <-hold; return nil }}); err != nil {
 		t.Fatal(err)
 	}
 	<-held
-	out := make([]zone.Committed, len(ops))
-	done := make(chan bool, len(ops))
-	for i, f := range ops {
-		if err := z.Submit(&zonetest.Op{OnEvaluate: f, OnDone: func(c zone.Committed) { out[i] = c; done <- true }}); err != nil {
+	for _, op := range ops {
+		if err := z.Submit(op); err != nil {
 			t.Fatal(err)
 		}
 	}
 	close(hold)
-	for range ops {
-		<-done
-	}
-	return out
+	zonetest.Do(t, z, func(*zone.Draft) error { return nil }) // it is answered after them
 }
 
 // TestFailedOpAndTheNext: what a failed op looked at is as it was for the next: a number whose lease has ended has no records.

@@ -48,7 +48,8 @@ import (
 // memory says of every RRset that the batch touched (repair): no serial ever
 // names two contents, not even across a crash.
 
-// Op is one change, evaluated and committed by the zone's writer.
+// Op is one change, evaluated and committed by the zone's writer. It may be an
+// Author too.
 type Op interface {
 	// Evaluate is called again when a batch turns out to be more than one
 	// commit can hold; the last call counts. An error undoes what it did to
@@ -314,6 +315,7 @@ func (w *writer) begin() {
 func (w *writer) evaluate(op Op) {
 	w.z.o.Trace("evaluate")
 	d := &w.draft
+	d.authors.begin(op)
 	r := Committed{}
 	if w.z.table.Full() && !shrinks(op) {
 		r.Err = fmt.Errorf("%w: memory of zone %s is full", ErrStore, w.z.apex)

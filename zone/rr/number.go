@@ -21,6 +21,12 @@ func NumberName(number string, apex Name) Name {
 	return Name(string(byte(len(number))) + number + string(apex))
 }
 
+// IsNumberName tells whether n is the name of a number, or of another label.
+func (n Name) IsNumberName(number string, apex Name) bool {
+	return len(n) == 1+len(number)+len(apex) && int(n[0]) == len(number) &&
+		EqualFold(n[1:1+len(number)], number) && EqualFold(n[1+len(number):], apex)
+}
+
 // NumberOf gives the terminal number that n is, or is below: the label next to
 // the apex. own tells that n is its very name.
 func (n Name) NumberOf(apex Name) (number string, own, ok bool) {

@@ -451,7 +451,7 @@ func TestBackupsOfOtherFormats(t *testing.T) {
 	}
 	o := testOptions(t.TempDir())
 	_, err := restore(o, 0, path)
-	if err == nil || !strings.Contains(err.Error(), path+": its data has version 2, and this dialtone knows versions up to 1; restore it with the dialtone that wrote it, or a newer one") {
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%s: its data has version %d, and this dialtone knows versions up to %d; restore it with the dialtone that wrote it, or a newer one", path, FormatVersion+1, FormatVersion)) {
 		t.Error(err)
 	}
 	// An older one is taken as Open takes an older directory.

@@ -40,6 +40,7 @@ type Commit struct {
 	Time           time.Time
 	Deleted, Added []rr.RR      // without the SOA
 	Sets           []OwnedRRset // the RRsets that changed; those without data are deleted
+	Authors        Authors      // of Deleted and Added
 	Held           Held         // a commit may have nothing else: then From is To, and no journal entry is made
 }
 

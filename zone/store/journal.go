@@ -238,6 +238,7 @@ type entryHead struct {
 	distance uint64 // of from, see meta
 	time     int64  // Unix, nanoseconds
 	body     uint32 // octets in all parts
+	authors  bool   // they stand behind the records; entries of format 1 have none
 }
 
 const entryHeadLen = 1 + 2 + 4 + 4 + 8 + 8 + 4
@@ -252,9 +253,10 @@ func (h *entryHead) append(b []byte) []byte {
 }
 
 func (h *entryHead) decode(b []byte) (rest []byte, err error) {
-	if len(b) < entryHeadLen || b[0] != encEntry {
+	if len(b) < entryHeadLen || b[0] != encEntry && b[0] != encEntryOld {
 		return nil, corrupt("head of a journal entry")
 	}
+	h.authors = b[0] == encEntry
 	h.parts = binary.BigEndian.Uint16(b[1:])
 	h.from = binary.BigEndian.Uint32(b[3:])
 	h.to = binary.BigEndian.Uint32(b[7:])
@@ -308,7 +310,7 @@ func (b *batch) putEntry(s *Store, st *state, c *Commit) (int, error) {
 	return h.size(), nil
 }
 
-// appendBody encodes the records of an entry.
+// appendBody encodes the records of an entry, and who changed them.
 func appendBody(b []byte, c *Commit) ([]byte, error) {
 	var last rr.Name
 	var err error
@@ -340,7 +342,7 @@ func appendBody(b []byte, c *Commit) ([]byte, error) {
 			put(&list[i])
 		}
 	}
-	return b, err
+	return appendAuthors(b, &c.Authors), err
 }
 
 // minRecord is the least that a record takes in a body.
@@ -355,8 +357,8 @@ func (h *entryHead) entry(body []byte) (*Entry, error) {
 	d := bodyDecoder{text: string(body)}
 	e.OldSOA, e.NewSOA = d.record(), d.record()
 	e.Deleted, e.Added = d.records(), d.records()
-	if d.err == nil && d.text != "" {
-		d.err = corrupt("journal entry with octets behind its end")
+	if d.err == nil && (d.text != "") != h.authors {
+		d.err = corrupt("journal entry that ends in another place")
 	}
 	if d.err != nil {
 		return nil, d.err

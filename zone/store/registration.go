@@ -73,7 +73,7 @@ func (b *batch) putRegistration(z *Zone, id uint32, r *rr.Registration) error {
 func appendRegistration(b []byte, r *rr.Registration, apex rr.Name) []byte {
 	key := r.Key
 	flags := byte(0)
-	if isNumberKey(key, r.Number, apex) {
+	if key.IsNumberName(r.Number, apex) {
 		key, flags = "", flagOwnKey
 	}
 	if r.Public {
@@ -88,12 +88,6 @@ func appendRegistration(b []byte, r *rr.Registration, apex rr.Name) []byte {
 	a := r.From.Unmap().WithZone("").AsSlice()
 	b = append(append(b, byte(len(a))), a...)
 	return append(b, key...)
-}
-
-// isNumberKey tells whether key bears the name of the number.
-func isNumberKey(key rr.Name, number string, apex rr.Name) bool {
-	return len(key) == 1+len(number)+len(apex) && int(key[0]) == len(number) &&
-		rr.EqualFold(key[1:1+len(number)], number) && rr.EqualFold(key[1+len(number):], apex)
 }
 
 // cutRegistration decodes what stands first: leases and the time signed.

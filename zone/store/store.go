@@ -16,8 +16,10 @@ import (
 )
 
 // FormatVersion is the version of the data directory's format that this
-// package writes.
-const FormatVersion = 1
+// package writes. Format 1 had no authors in its journal. What it wrote is read
+// as it is, and new entries have them: so a directory becomes one of this format
+// when it is opened, and an older program refuses it from then on.
+const FormatVersion = 2
 
 // Options of Open. Zero values are the defaults in parentheses.
 type Options struct {
@@ -223,7 +225,7 @@ func (s *Store) checkFormat() error {
 		return err
 	case found > s.o.format:
 		return &FormatError{Dir: s.o.Dir, Found: found, Supported: s.o.format}
-	case found == 0:
+	case found < s.o.format:
 		var b batch
 		b.put([]byte{kindFormat}, s.formatValue())
 		return s.commit(&b)

@@ -146,7 +146,7 @@ func TestOpenRefusesNewerFormat(t *testing.T) {
 	if !errors.As(err, &fe) || fe.Found != 7 || fe.Supported != FormatVersion {
 		t.Fatalf("got %v", err)
 	}
-	for _, want := range []string{dir, "version 7", "versions up to 1"} {
+	for _, want := range []string{dir, "version 7", "versions up to 2"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q lacks %q", err, want)
 		}

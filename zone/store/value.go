@@ -12,9 +12,11 @@ const (
 	encMeta  = 1
 	encTrim  = 1
 	encZone  = 1
-	encEntry = 1
+	encEntry = 2
 	encPhone = 1
 	encMark  = 1
+
+	encEntryOld = 1 // of format 1: it ends with its records
 
 	// RRsets have it in the upper half of the octet and flags in the lower.
 	encRRset  = 0x10

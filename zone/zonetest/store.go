@@ -29,6 +29,7 @@ type Store struct {
 		numbers map[string]rr.Registration
 		signers map[rr.Name]rr.Signer
 		fail    error
+		last    *store.Commit
 	}
 }
 
@@ -61,6 +62,13 @@ func (s *Store) Commits() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.mu.commits
+}
+
+// Last gives the last commit that changed records.
+func (s *Store) Last() *store.Commit {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.last
 }
 
 // Sets gives what the store holds.
@@ -111,7 +119,7 @@ func (s *Store) Commit(c *store.Commit) error {
 		return nil
 	}
 	s.put(c.Sets)
-	s.mu.serial = c.To
+	s.mu.serial, s.mu.last = c.To, c
 	s.mu.commits++
 	s.mu.journal = append(s.mu.journal, &store.Entry{From: c.From, To: c.To, OldSOA: c.OldSOA, NewSOA: c.NewSOA,
 		Time: c.Time, Deleted: c.Deleted, Added: c.Added})
