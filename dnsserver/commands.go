@@ -24,12 +24,15 @@ type commands struct {
 	fault    error
 	log      *control.Audit
 	book     *keys.Book
-	closing  sync.Once
+	// histories has room for those that are being read.
+	histories chan struct{}
+	closing   sync.Once
 }
 
 func (c *commands) init(s *Server) {
 	c.s = s
 	c.server = control.NewServer(s.log)
+	c.histories = make(chan struct{}, maxHistories)
 	c.log = control.NewAudit(s.opts.DataDir, s.opts.Now)
 	c.book = keys.New(keys.Options{
 		Configured: s.opts.Keys, Changed: s.keyChanged, Audit: s.audit,

@@ -72,6 +72,7 @@ type NumberReleased struct {
 func (c *commands) registerNumbers() {
 	control.Handle(c.server, RequestNumberShow, c.showNumber)
 	control.Handle(c.server, RequestNumberRelease, c.releaseNumber)
+	control.HandleList(c.server, RequestNumberHistory, c.numberHistory)
 }
 
 // zoneFor finds the zone of a number.
@@ -80,16 +81,11 @@ func (c *commands) zoneFor(q NumberQuestion) (*servedZone, error) {
 	if len(s.byApex) == 0 {
 		return nil, control.Mistakef("no server runs on %s: numbers are known to a running one only", s.opts.DataDir)
 	}
-	if !rr.IsNumber(q.Number) {
-		return nil, control.Mistakef("%q is not a number of 1 to %d digits", q.Number, rr.MaxDigits)
+	apex, err := c.apexFor(q)
+	if err != nil {
+		return nil, err
 	}
-	if q.Zone == "" {
-		if len(s.opts.Zones) > 1 {
-			return nil, control.Mistakef("there are several zones: name one with --zone")
-		}
-		return s.zoneOf(s.opts.Zones[0].Apex), nil
-	}
-	return c.namedZone(q.Zone)
+	return c.namedZone(apex.String())
 }
 
 // namedZone finds a zone that somebody has written.
@@ -102,6 +98,28 @@ func (c *commands) namedZone(name string) (*servedZone, error) {
 		return z, nil
 	}
 	return nil, control.Mistakef("the zone %s is not served here", apex)
+}
+
+// apexFor finds the name of the zone of a number.
+func (c *commands) apexFor(q NumberQuestion) (rr.Name, error) {
+	s := c.s
+	if !rr.IsNumber(q.Number) {
+		return "", control.Mistakef("%q is not a number of 1 to %d digits", q.Number, rr.MaxDigits)
+	}
+	if q.Zone == "" {
+		if len(s.opts.Zones) > 1 {
+			return "", control.Mistakef("there are several zones: name one with --zone")
+		}
+		return s.opts.Zones[0].Apex, nil
+	}
+	apex, err := rr.ParseName(q.Zone)
+	if err != nil {
+		return "", control.Mistakef("zone %q: %v", q.Zone, err)
+	}
+	if i := slices.IndexFunc(s.opts.Zones, func(z ZoneOptions) bool { return z.Apex.EqualFold(apex) }); i >= 0 {
+		return s.opts.Zones[i].Apex, nil
+	}
+	return "", control.Mistakef("the zone %s is not served here", apex)
 }
 
 // recordsOf reads what a number has, at its name and below it.

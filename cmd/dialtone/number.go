@@ -18,7 +18,7 @@ import (
 )
 
 func numberCommand() *cobra.Command {
-	return serverCommands("number", "See what a number has, and free it", numberShowCommand(), numberReleaseCommand())
+	return serverCommands("number", "See what a number has and had, and free it", numberShowCommand(), numberHistoryCommand(), numberReleaseCommand())
 }
 
 // askNumber asks the running server about a number.
