@@ -276,6 +276,11 @@ func (sn *snapshot) close() {
 		return
 	}
 	defer sn.s.db.RUnlock()
+	if sn.s.broken.Load() {
+		// A read that panicked in the middle has left an iterator open, and Badger
+		// minds. It is about to be closed itself.
+		defer func() { _ = recover() }()
+	}
 	if sn.s.db.DB != nil && sn.generation == sn.s.db.generation {
 		sn.txn.Discard()
 	}

@@ -246,3 +246,17 @@ func TestKeysSortAsNamesDo(t *testing.T) {
 }
 
 func sign(i int) int { return min(max(i, -1), 1) }
+
+// TestBrokenReadIsGivenBack: Badger refuses to give back a transaction with an open iterator, as a read that panicked leaves it.
+func TestBrokenReadIsGivenBack(t *testing.T) {
+	s := openStore(t, testOptions(t.TempDir()))
+	s.broken.Store(true)
+	err := s.view(func(txn *badger.Txn) error {
+		txn.NewIterator(badger.IteratorOptions{})
+		panic("no memtable")
+	})
+	if !errors.Is(err, ErrBroken) {
+		t.Errorf("got %v", err)
+	}
+	s.broken.Store(false)
+}
