@@ -461,7 +461,9 @@ func TestBackupsOfOtherFormats(t *testing.T) {
 	if _, err := restore(o, 0, path); err != nil {
 		t.Fatal(err)
 	}
-	wantSame(t, openStore(t, o), everything(t, s))
+	want := everything(t, s)
+	want[string(kindFormat)] = string([]byte{0, 0, 0, byte(o.format)})
+	wantSame(t, openStore(t, o), want)
 }
 
 func TestOneBackupAtATime(t *testing.T) {
