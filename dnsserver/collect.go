@@ -35,6 +35,7 @@ func (s *Server) Collect(out chan<- prometheus.Metric) {
 	s.collectZones(e)
 	s.collectStore(e)
 	s.collectKeys(e)
+	s.collectBackups(e)
 	s.collectLimits(e)
 	s.collectRateLimit(e)
 	s.collectLevels(e)

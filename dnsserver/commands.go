@@ -41,6 +41,7 @@ func (c *commands) init(s *Server) {
 	c.book.Register(c.server)
 	c.registerNumbers()
 	control.Handle(c.server, RequestStatus, c.status)
+	control.HandleDownload(c.server, RequestBackup, c.backup)
 }
 
 // keyChanged makes the server forget keys of one zone, and returns when what they have signed before is done.

@@ -2,7 +2,7 @@ package dnsserver
 
 import "sync/atomic"
 
-// Counters of a Server. They only grow, but for TCPOpen. The counters of transfers, NOTIFY and UDP
+// Counters of a Server. They only grow, but for TCPOpen and LastBackup. The counters of transfers, NOTIFY and UDP
 // sockets are kept by their owners; metrics shows all of them.
 type Counters struct {
 	UDPMessages atomic.Uint64 // datagrams read
@@ -26,6 +26,9 @@ type Counters struct {
 	UpdateDenied   atomic.Uint64 // updates refused by the ACL
 	TransferDenied atomic.Uint64 // transfers refused by the ACL
 	NotifyRefused  atomic.Uint64 // NOTIFY sent to us
+
+	Backups    atomic.Uint64 // made to their ends
+	LastBackup atomic.Int64  // when the last of them began, in seconds since 1970
 
 	TCPOpen      atomic.Int64  // connections open now
 	TCPAccepted  atomic.Uint64 // connections opened

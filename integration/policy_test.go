@@ -20,7 +20,7 @@ import (
 var mayImport = map[string]string{
 	"cmd/dialtone":           "config dnsserver dnsserver/control dnsserver/keys dnsserver/ratelimit phone phone/call update update/acl update/tsig zone/masterfile zone/rr",
 	"config":                 "zone/rr",
-	"dnsserver":              "dnsserver/answer dnsserver/control dnsserver/keys dnsserver/ratelimit dnsserver/transfer dnsserver/udp update update/acl update/sig0 update/tsig zone zone/fair zone/masterfile zone/rr zone/store",
+	"dnsserver":              "dnsserver/answer dnsserver/control dnsserver/keys dnsserver/ratelimit dnsserver/transfer dnsserver/udp update update/acl update/sig0 update/tsig zone zone/fair zone/masterfile zone/rr zone/store zone/store/backup",
 	"dnsserver/answer":       "dnsserver/ratelimit zone zone/rr",
 	"dnsserver/control":      "",
 	"dnsserver/keys":         "dnsserver/control update/tsig zone/rr zone/store",

@@ -56,6 +56,11 @@ func (f *keyFlags) ask(c *cobra.Command, do func(ctx context.Context, conf *conf
 	if err == nil {
 		err = errors.Join(do(ctx, conf, to), to.Close())
 	}
+	return explainCommand(c, conf, err)
+}
+
+// explainCommand is explain for what a server or its data directory says to a command.
+func explainCommand(c *cobra.Command, conf *config.Config, err error) error {
 	var mistake *control.Mistake
 	if errors.As(err, &mistake) {
 		return &userError{[]string{c.CommandPath() + ": " + err.Error()}}

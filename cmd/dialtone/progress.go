@@ -62,11 +62,22 @@ func (l *liveLine) show(p dnsserver.Progress) {
 	if zone := p.Zone.String(); zone != l.mu.zone || p.Phase != l.mu.phase {
 		l.mu.zone, l.mu.phase, l.mu.began = zone, p.Phase, now
 	}
+	l.textLocked(now, func() string { return progressText(p, now.Sub(l.mu.began)) })
+}
+
+// text shows any text.
+func (l *liveLine) text(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.textLocked(l.now(), func() string { return text })
+}
+
+func (l *liveLine) textLocked(now time.Time, text func() string) {
 	if l.mu.done || now.Before(l.mu.next) {
 		return
 	}
 	l.mu.next, l.mu.shown = now.Add(liveEvery), true
-	fmt.Fprint(l.mu.w, clearLine+progressText(p, now.Sub(l.mu.began)))
+	fmt.Fprint(l.mu.w, clearLine+text())
 }
 
 func progressText(p dnsserver.Progress, took time.Duration) string {

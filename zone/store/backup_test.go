@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -52,7 +53,7 @@ func after(t testing.TB, path string, h backup.Header) BackupOptions {
 }
 
 func restore(o Options, ahead int64, files ...string) (*Restored, error) {
-	return Restore(o, files, RestoreOptions{Ahead: ahead, Now: madeAt, Others: []string{"audit.log"}})
+	return Restore(context.Background(), o, files, RestoreOptions{Ahead: ahead, Now: madeAt, Others: []string{"audit.log"}})
 }
 
 // restored opens what is restored into a new directory, with serials as they were.

@@ -37,7 +37,7 @@ func (c *chain) close() {
 
 // openChain reads all files to their ends, sees that they belong together, and
 // goes back to their beginnings.
-func openChain(names []string, format uint32, progress func(RestoreProgress)) (c *chain, err error) {
+func openChain(names []string, format uint32, progress func(RestoreProgress) error) (c *chain, err error) {
 	c = &chain{}
 	defer func() {
 		if err != nil {
@@ -63,7 +63,7 @@ func openChain(names []string, format uint32, progress func(RestoreProgress)) (c
 }
 
 // checkFile reads a file to its end. The caller closes what it gives.
-func checkFile(name string, format uint32, progress func(RestoreProgress)) (*backupFile, error) {
+func checkFile(name string, format uint32, progress func(RestoreProgress) error) (*backupFile, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, plainPath(err)
@@ -86,7 +86,9 @@ func checkFile(name string, format uint32, progress func(RestoreProgress)) (*bac
 	}
 	for n := 0; err == nil; n++ {
 		if n%(1<<14) == 0 {
-			progress(RestoreProgress{File: name, Done: first.Read(), Of: b.size})
+			if err = progress(RestoreProgress{File: name, Done: first.Read(), Of: b.size}); err != nil {
+				break
+			}
 		}
 		_, err = first.Next()
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -49,6 +50,16 @@ type RestoreOptions struct {
 	Others []string
 	// Progress hears now and then; nil: it does not.
 	Progress func(RestoreProgress)
+
+	ctx context.Context
+}
+
+// at tells of progress, and whether to go on.
+func (r *RestoreOptions) at(p RestoreProgress) error {
+	if r.Progress != nil {
+		r.Progress(p)
+	}
+	return r.ctx.Err()
 }
 
 // RestoreProgress is how far Restore is.
@@ -83,10 +94,10 @@ const (
 // Restore makes the store in a directory that has none from a full backup and
 // the increments that follow it, in order. It is all or nothing, also when the
 // process ends in the middle: then Open refuses the directory until Restore is
-// called again. Errors of files are *FileError.
-func Restore(o Options, files []string, r RestoreOptions) (*Restored, error) {
-	b := newBuilder(o, restoreDir)
-	return b.restore(files, r)
+// called again. When ctx ends it leaves nothing. Errors of files are *FileError.
+func Restore(ctx context.Context, o Options, files []string, r RestoreOptions) (*Restored, error) {
+	r.ctx = ctx
+	return newBuilder(o, restoreDir).restore(files, &r)
 }
 
 // FileError says why a backup cannot be restored.
@@ -99,16 +110,13 @@ func (e *FileError) Error() string { return e.File + ": " + e.Err.Error() }
 
 func (e *FileError) Unwrap() error { return e.Err }
 
-func (b *builder) restore(names []string, r RestoreOptions) (*Restored, error) {
+func (b *builder) restore(names []string, r *RestoreOptions) (*Restored, error) {
 	fit := func(root *os.Root, dir string) error { return refuseFull(root, dir, r.Others) }
 	if err := b.open(fit); err != nil {
 		return nil, err
 	}
 	defer b.close()
-	if r.Progress == nil {
-		r.Progress = func(RestoreProgress) {}
-	}
-	c, err := openChain(names, b.s.o.format, r.Progress)
+	c, err := openChain(names, b.s.o.format, r.at)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +125,7 @@ func (b *builder) restore(names []string, r RestoreOptions) (*Restored, error) {
 		return nil, err
 	}
 	out := &Restored{Time: c.last().Header.Time}
-	err = b.write(func() error { return b.merge(c, out, r.Progress) })
+	err = b.write(func() error { return b.merge(c, out, r.at) })
 	if err == nil {
 		out.Zones, err = b.settle(out.Time, r)
 	}
@@ -128,7 +136,7 @@ func (b *builder) restore(names []string, r RestoreOptions) (*Restored, error) {
 }
 
 // merge hands all records to Badger.
-func (b *builder) merge(c *chain, out *Restored, progress func(RestoreProgress)) error {
+func (b *builder) merge(c *chain, out *Restored, progress func(RestoreProgress) error) error {
 	of := int64(c.last().keys)
 	for {
 		key, value, err := c.next()
@@ -142,7 +150,9 @@ func (b *builder) merge(c *chain, out *Restored, progress func(RestoreProgress))
 			return fmt.Errorf("%w: value of %d octets", ErrTooBig, len(value))
 		}
 		if out.Records++; out.Records%(1<<14) == 0 {
-			progress(RestoreProgress{Done: out.Records, Of: of})
+			if err := progress(RestoreProgress{Done: out.Records, Of: of}); err != nil {
+				return err
+			}
 		}
 		if err := b.put(0, key, value); err != nil {
 			return err
@@ -152,7 +162,7 @@ func (b *builder) merge(c *chain, out *Restored, progress func(RestoreProgress))
 
 // settle opens what was written as a store, which brings it to this version's
 // format and finishes what was under way, and moves the serials on.
-func (b *builder) settle(made time.Time, r RestoreOptions) (zones []RestoredZone, err error) {
+func (b *builder) settle(made time.Time, r *RestoreOptions) (zones []RestoredZone, err error) {
 	o := b.s.o
 	o.Dir = filepath.Join(o.Dir, b.place)
 	s, err := Open(o)
@@ -167,6 +177,9 @@ func (b *builder) settle(made time.Time, r RestoreOptions) (zones []RestoredZone
 		return nil, err
 	}
 	for _, apex := range apexes {
+		if err := r.ctx.Err(); err != nil {
+			return nil, err
+		}
 		z, err := s.Zone(apex)
 		if err != nil {
 			return nil, err
@@ -255,16 +268,19 @@ func refuseFull(root *os.Root, dir string, others []string) error {
 		return err
 	}
 	slices.Sort(names)
+	const hint = "move it away, as in mv %s %s.old, or name another directory"
+	move := fmt.Sprintf(hint, dir, strings.TrimRight(dir, "/"))
+	if slices.Contains(names, manifest) {
+		return &DirError{Dir: dir, Problem: "holds zones already", Hint: move}
+	}
 	unfinished := slices.Contains(names, restoreDir) || slices.Contains(names, buildDir)
 	for _, name := range names {
 		switch {
-		case name == manifest: // before all that goes with it
 		case slices.Contains(others, name), name == "lost+found", name == restoreDir, name == buildDir,
-			unfinished && !slices.Contains(names, manifest) && isStoreFile(name):
+			unfinished && isStoreFile(name):
 			continue
 		}
-		return &DirError{Dir: dir, Problem: "is not empty: it has " + name,
-			Hint: "move it away, as in mv " + dir + " " + strings.TrimRight(dir, "/") + ".old, or name another directory"}
+		return &DirError{Dir: dir, Problem: "is not empty: it has " + name, Hint: move}
 	}
 	return nil
 }

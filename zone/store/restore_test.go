@@ -2,6 +2,7 @@ package store
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,7 +28,7 @@ func TestRestoreMovesSerials(t *testing.T) {
 	var serials []uint32
 	for _, age := range []time.Duration{-time.Hour, 0, time.Hour, 1000 * time.Hour, 100_000 * time.Hour} {
 		o := testOptions(t.TempDir())
-		got, err := Restore(o, []string{path}, RestoreOptions{Ahead: -1, Now: madeAt.Add(age)})
+		got, err := Restore(t.Context(), o, []string{path}, RestoreOptions{Ahead: -1, Now: madeAt.Add(age)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +95,7 @@ func TestRestoreRefusesWhatIsNotEmpty(t *testing.T) {
 	s, _ := fullStore(t, 10)
 	path, _ := backUp(t, s, BackupOptions{})
 	for name, want := range map[string]string{
-		"zone.db": "is not empty: it has zone.db", "MANIFEST": "is not empty: it has MANIFEST", "000001.sst": "is not empty: it has 000001.sst",
+		"zone.db": "is not empty: it has zone.db", "MANIFEST": "holds zones already; move it away, as in mv ", "000001.sst": "is not empty: it has 000001.sst",
 		"audit.log": "", "lost+found": "", "building": "",
 	} {
 		o := testOptions(t.TempDir())
@@ -146,7 +147,7 @@ func TestRestoreAtEveryCrash(t *testing.T) {
 			}
 			return nil
 		}
-		_, err := b.restore([]string{path}, RestoreOptions{Now: madeAt})
+		_, err := b.restore([]string{path}, &RestoreOptions{Now: madeAt, ctx: t.Context()})
 		if err != nil && !errors.Is(err, errTest) {
 			t.Fatal(err)
 		}
@@ -191,7 +192,7 @@ const restoreEnv = "DIALTONE_STORE_RESTORE"
 func restoreUntilKilled(arg string) error {
 	file, dir, _ := strings.Cut(arg, "|")
 	fmt.Println("begins")
-	_, err := Restore(testOptions(dir), []string{file}, RestoreOptions{Ahead: -1, Now: time.Now()})
+	_, err := Restore(context.Background(), testOptions(dir), []string{file}, RestoreOptions{Ahead: -1, Now: time.Now()})
 	fmt.Println("done")
 	return err
 }
@@ -269,4 +270,25 @@ func killOneRestore(t *testing.T, file, dir string, after time.Duration) (done b
 	}
 	_ = cmd.Wait() // it was killed
 	return done
+}
+
+// Who interrupts a restore finds the directory as it was.
+func TestRestoreThatIsInterrupted(t *testing.T) {
+	s, _ := fullStore(t, 20_000)
+	path, _ := backUp(t, s, BackupOptions{})
+	for _, storing := range []bool{false, true} {
+		o := testOptions(t.TempDir())
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := Restore(ctx, o, []string{path}, RestoreOptions{Now: madeAt, Progress: func(p RestoreProgress) {
+			if storing == (p.File == "") {
+				cancel()
+			}
+		}})
+		if !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		if files, err := os.ReadDir(o.Dir); err != nil || len(files) > 0 {
+			t.Errorf("something is left: %v, %v", files, err)
+		}
+	}
 }
