@@ -4,13 +4,13 @@ GO ?= go
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 PACKAGES := gcc libc6-dev bind9 bind9-dnsutils bind9-utils libnet-dns-sec-perl nsd knot knot-dnsutils ldnsutils dnsperf \
-  util-linux iproute2 dnsmasq-base udhcpc isc-dhcp-server unbound nodejs sip-tester kamailio systemd
+  util-linux iproute2 dnsmasq-base udhcpc isc-dhcp-server unbound nodejs sip-tester kamailio systemd strace
 BENCH_PACKAGES := bind9 nsd knot dnsperf util-linux
 FUZZTIME ?= 10s
 # Options of make bench, as BENCH="-rows 1,5 -rounds 3": go run ./integration/bench -h lists them.
 BENCH ?=
 
-.PHONY: help build demo setup test test-hard unit check cross fuzz bench bench-quick bench-go package clean
+.PHONY: help build demo setup test test-hard soak unit check cross fuzz bench bench-quick bench-go package clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -37,6 +37,10 @@ test-hard: setup ## floods and faults, which take minutes: of the built binary, 
 	$(GO) test -tags hard -race -timeout 25m -count 1 -v ./integration/hard
 	$(GO) test -race -timeout 15m -count 1 -run '^TestServerAgainstModel$$' ./dnsserver -rapid.checks=200
 
+DURATION ?= 30m
+soak: setup ## everything at once for DURATION (30m): load, leases, transfers, kills, disk faults; then what must be true
+	$(GO) test -tags soak -count 1 -timeout 0 -v ./integration/soak -duration $(DURATION)
+
 unit: ## the tests that need no peers
 	$(GO) test -race $$($(GO) list ./... | grep -v /integration)
 
@@ -44,6 +48,7 @@ check: ## gofmt, vet, staticcheck, cross builds
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags hard ./integration/hard
+	$(GO) vet -tags soak ./integration/soak
 	$(GO) run $(STATICCHECK) ./...
 	$(MAKE) cross
 

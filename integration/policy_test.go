@@ -33,6 +33,7 @@ var mayImport = map[string]string{
 	"integration/hard":       "integration/peertest",
 	"integration/linear":     "",
 	"integration/peertest":   "zone/rr",
+	"integration/soak":       "",
 	"integration/stage":      "integration/peertest",
 	"phone":                  "",
 	"phone/call":             "phone",

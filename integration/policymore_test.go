@@ -24,7 +24,7 @@ var modules = map[string]string{
 	"github.com/makiuchi-d/gozxing":       "cmd/dialtone", // in tests
 	"github.com/mdp/qrterminal/v3":        "cmd/dialtone",
 	"github.com/miekg/dns": "cmd/dialtone config dnsserver dnsserver/answer dnsserver/transfer integration integration/bench" +
-		" integration/bench/load integration/linear integration/peertest phone update update/acl update/sig0 update/tsig zone zone/masterfile zone/rr zone/zonetest",
+		" integration/bench/load integration/linear integration/peertest integration/soak phone update update/acl update/sig0 update/tsig zone zone/masterfile zone/rr zone/zonetest",
 	"github.com/pion/rtp":                 "phone/call",
 	"github.com/pion/sdp/v3":              "phone/call",
 	"github.com/prometheus/client_golang": "dnsserver",

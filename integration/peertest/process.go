@@ -74,6 +74,9 @@ func (p *Process) Says(t testing.TB, text string) {
 	})
 }
 
+// Pid is the number of the process.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
 // Signal sends the program a signal.
 func (p *Process) Signal(t testing.TB, s os.Signal) {
 	t.Helper()
