@@ -45,8 +45,9 @@ var mayImport = map[string]string{
 	"zone/fair":              "",
 	"zone/masterfile":        "zone/rr",
 	"zone/rr":                "",
-	"zone/store":             "zone/rr zone/store/backup",
+	"zone/store":             "zone/rr zone/store/backup zone/store/files",
 	"zone/store/backup":      "",
+	"zone/store/files":       "",
 	"zone/table":             "",
 	"zone/zonetest":          "zone zone/rr zone/store",
 }

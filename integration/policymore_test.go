@@ -15,8 +15,8 @@ var modules = map[string]string{
 	"github.com/anishathalye/porcupine":   "integration/linear",
 	"github.com/dchest/siphash":           "dnsserver/answer",
 	"golang.org/x/time/rate":              "dnsserver phone/call",
-	"github.com/dgraph-io/badger/v4":      "zone/store",
-	"github.com/dgraph-io/ristretto/v2":   "zone/store", // for the buffer that Badger takes
+	"github.com/dgraph-io/badger/v4":      "zone/store zone/store/files", // of the latter, the formats of its files
+	"github.com/dgraph-io/ristretto/v2":   "zone/store",                  // for the buffer that Badger takes
 	"github.com/emiago/sipgo":             "phone/call",
 	"github.com/go-viper/mapstructure/v2": "config",
 	"github.com/hashicorp/golang-lru/v2":  "dnsserver update/tsig",
@@ -33,6 +33,7 @@ var modules = map[string]string{
 	"github.com/spf13/viper":              "config",
 	"github.com/zaf/g711":                 "phone/call",
 	"go.yaml.in/yaml/v3":                  "config",
+	"google.golang.org/protobuf":          "zone/store/files", // in which Badger writes its MANIFEST
 	"golang.org/x/net":                    "dnsserver dnsserver/udp phone/call",
 	"golang.org/x/sys":                    "dnsserver/control dnsserver/udp integration/bench/load phone",
 	"golang.org/x/tools/txtar":            "dnsserver/answer update",
@@ -55,6 +56,7 @@ var without = map[string]string{
 	"zone/masterfile":     "net net/http",
 	"zone/rr":             "net net/http os time",
 	"zone/store":          "net net/http",
+	"zone/store/files":    "net net/http time",
 	"zone/table":          "net net/http os time",
 }
 

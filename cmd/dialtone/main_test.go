@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -21,6 +22,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"dialtone/config"
+	"dialtone/dnsserver"
 )
 
 func TestMain(m *testing.M) {
@@ -43,6 +45,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exit":   exitCode,
 			"occupy": occupy,
+			"served": served,
+			"damage": damage,
 		},
 	})
 }
@@ -68,6 +72,37 @@ func occupy(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { l.Close() })
 	ts.Setenv(args[0], l.Addr().String())
+}
+
+// served CONFIG starts a server on a configuration and stops it again.
+func served(ts *testscript.TestScript, _ bool, args []string) {
+	conf, err := config.Load(ts.MkAbs(args[0]))
+	ts.Check(err)
+	o, err := options(conf)
+	ts.Check(err)
+	o.Logger = slog.New(slog.DiscardHandler)
+	s, err := dnsserver.Start(context.Background(), o)
+	ts.Check(err)
+	ts.Check(s.Shutdown(context.Background()))
+}
+
+// damage PATTERN OFFSET COUNT changes octets of the first file that matches.
+func damage(ts *testscript.TestScript, _ bool, args []string) {
+	list, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if len(list) == 0 {
+		ts.Fatalf("no file %s", args[0])
+	}
+	data, err := os.ReadFile(list[0])
+	ts.Check(err)
+	at, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	n, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	for i := range n {
+		data[at+i] ^= 0x55
+	}
+	ts.Check(os.WriteFile(list[0], data, 0o600))
 }
 
 // server is a running process of dialtone.

@@ -89,12 +89,21 @@ func (s *Store) openBadger() (*badger.DB, error) {
 	if err := s.checkSpace(s.forTables()); err != nil {
 		return nil, &DirError{Dir: s.o.Dir, Problem: "cannot be opened", Err: err, Hint: "make room"}
 	}
+	if locked(s.o.Dir) {
+		return nil, s.openError(nil)
+	}
 	o := s.badgerOptions()
-	err := s.emptyLargeLogs(o)
+	err := s.verify()
+	if err == nil {
+		err = s.emptyLargeLogs(o)
+	}
 	if err == nil {
 		var db *badger.DB
 		if db, err = openWith(o); err == nil {
-			return db, nil
+			if err = s.startMark(db.MaxVersion()); err == nil {
+				return db, nil
+			}
+			err = errors.Join(err, db.Close())
 		}
 	}
 	return nil, s.openError(err)
@@ -132,6 +141,10 @@ func (s *Store) emptyLargeLogs(o badger.Options) error {
 
 // openError explains why Badger does not open.
 func (s *Store) openError(err error) error {
+	var dir *DirError
+	if errors.As(err, &dir) {
+		return err
+	}
 	if locked(s.o.Dir) {
 		return &DirError{Dir: s.o.Dir, Problem: "is in use by another process",
 			Hint: "stop that process, or name another directory", InUse: true}

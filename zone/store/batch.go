@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -118,6 +119,7 @@ func (s *Store) commit(b *batch) error {
 	}
 	txn := s.db.NewTransaction(true)
 	defer txn.Discard()
+	b.keepVersion()
 	if err := b.fill(txn); err != nil {
 		return err
 	}
@@ -139,6 +141,15 @@ func (s *Store) commit(b *batch) error {
 	}
 	s.releaseLater()
 	return err
+}
+
+// keepVersion makes sure that the newest version in the tables is that of the
+// newest transaction, which verify counts on: of one that only deletes, nothing
+// may be left when it has been compacted.
+func (b *batch) keepVersion() {
+	if !slices.ContainsFunc(b.ops, func(o op) bool { return o.value != nil }) {
+		b.put([]byte{kindNewest}, []byte{encNewest})
+	}
 }
 
 func (b *batch) fill(txn *badger.Txn) error {

@@ -83,6 +83,9 @@ func (b *builder) build(zones iter.Seq2[Content, error]) error {
 		return err
 	}
 	defer b.close()
+	if err := b.s.verifyFresh(); err != nil {
+		return err
+	}
 	if err := b.prepare(); err != nil {
 		return err
 	}
@@ -236,20 +239,41 @@ func (b *builder) send() error {
 
 // install moves what was written into place.
 func (b *builder) install() error {
-	files, err := fs.ReadDir(b.s.root.FS(), b.place)
-	if err != nil {
+	if err := b.syncBuilt(); err != nil {
 		return err
 	}
-	var names []string
+	return b.moveUp()
+}
+
+// built gives the files to be moved, without the manifest. What a Restore has
+// noted as synced is noted anew by Open.
+func (b *builder) built() (names []string, err error) {
+	files, err := fs.ReadDir(b.s.root.FS(), b.place)
 	for _, f := range files {
-		if n := f.Name(); n != manifest && n != "LOCK" && !strings.HasSuffix(n, walSuffix) {
+		if n := f.Name(); n != manifest && n != markFile && n != "LOCK" && !strings.HasSuffix(n, walSuffix) {
 			names = append(names, n)
 		}
+	}
+	return names, err
+}
+
+func (b *builder) syncBuilt() error {
+	names, err := b.built()
+	if err != nil {
+		return err
 	}
 	for _, name := range slices.Concat(names, []string{manifest, ""}) { // the directory itself at last
 		if err := syncFile(b.s.root, filepath.Join(b.place, name)); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func (b *builder) moveUp() error {
+	names, err := b.built()
+	if err != nil {
+		return err
 	}
 	for _, name := range names {
 		if err := b.move(name); err != nil {

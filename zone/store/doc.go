@@ -16,6 +16,7 @@
 //
 //	f                                     format version
 //	b                                     identity, and version of the last backup
+//	n                                     written by what only deletes
 //	z, apex in canonical order            number of the zone
 //	p, zone                               data of that number is to be dropped
 //	m, zone                               serial and journal counters (meta)

@@ -19,6 +19,7 @@ const (
 	kindStage  = 's'
 	kindHeld   = 'h'
 	kindPhone  = 'k'
+	kindNewest = 'n'
 )
 
 // zoneKinds are the kinds that go with a zone's number.

@@ -46,6 +46,8 @@ type logs struct {
 		names   []string   // of all files in the directory when it was last synced
 		written uint64     // commits that asked for a sync
 		synced  uint64     // the last one of them that a sync came after
+		marks   *os.File   // see mark.go; nil until the store is open
+		version uint64     // of the transaction before number 1
 	}
 }
 
@@ -101,6 +103,7 @@ func (s *Store) sync(number uint64) error {
 	s.lastSync.Store(&Sync{Begun: begun, Took: took})
 	s.syncs.Add(1)
 	s.o.Synced(took)
+	l.mark(covers)
 	return nil
 }
 

@@ -120,7 +120,7 @@ func Open(o Options) (*Store, error) {
 	}
 	db, err := s.openBadger()
 	if err != nil {
-		return nil, errors.Join(err, s.dir.Close(), s.root.Close())
+		return nil, errors.Join(err, s.logs.closeMark(), s.dir.Close(), s.root.Close())
 	}
 	s.db.Lock() // its compactions may ask already
 	s.db.DB = db
@@ -166,7 +166,7 @@ func (s *Store) closeNow() error {
 		s.db.DB = nil
 	}
 	s.logs.forget()
-	return errors.Join(err, s.dir.Close(), s.root.Close())
+	return errors.Join(err, s.logs.closeMark(), s.dir.Close(), s.root.Close())
 }
 
 // Zones gives the apexes of all loaded zones in canonical order.
@@ -209,8 +209,7 @@ func (s *Store) checkFormat() error {
 		switch {
 		case errors.Is(err, badger.ErrKeyNotFound):
 			return each(txn, nil, nil, func(_, _ []byte) (bool, error) {
-				return false, &DirError{Dir: s.o.Dir, Problem: "holds a Badger database of another program",
-					Hint: "name another directory"}
+				return false, s.foreign()
 			})
 		case err != nil:
 			return err
@@ -231,6 +230,10 @@ func (s *Store) checkFormat() error {
 		return s.commit(&b)
 	}
 	return nil
+}
+
+func (s *Store) foreign() error {
+	return &DirError{Dir: s.o.Dir, Problem: "holds a Badger database of another program", Hint: "name another directory"}
 }
 
 func (s *Store) formatValue() []byte { return binary.BigEndian.AppendUint32(nil, s.o.format) }

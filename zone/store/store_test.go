@@ -84,7 +84,7 @@ func TestOpenRefusesUnusableDirectories(t *testing.T) {
 		{"below a file", filepath.Join(file, "x"), "cannot be", "another directory"},
 		{"in use", used, "is in use by another process", "stop that process"},
 		{"foreign", foreign, "another program", "another directory"},
-		{"damaged", damaged, "cannot be opened", "restore a backup"},
+		{"damaged", damaged, "is damaged: MANIFEST", "restore a backup"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := Open(testOptions(c.dir))

@@ -17,6 +17,7 @@ const (
 	encMark  = 1
 
 	encEntryOld = 1 // of format 1: it ends with its records
+	encNewest   = 1
 
 	// RRsets have it in the upper half of the octet and flags in the lower.
 	encRRset  = 0x10

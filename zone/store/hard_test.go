@@ -1,0 +1,8 @@
+//go:build hard
+
+package store
+
+const (
+	damagesAFile = 120
+	sectorsAFile = 40
+)

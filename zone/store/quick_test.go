@@ -1,0 +1,10 @@
+//go:build !hard
+
+package store
+
+// How much of everything the tests of damage and of power cuts try: make
+// test-hard tries more.
+const (
+	damagesAFile = 6
+	sectorsAFile = 3
+)
