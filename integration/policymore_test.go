@@ -18,6 +18,8 @@ var modules = map[string]string{
 	"github.com/dgraph-io/badger/v4":      "zone/store zone/store/files", // of the latter, the formats of its files
 	"github.com/dgraph-io/ristretto/v2":   "zone/store",                  // for the buffer that Badger takes
 	"github.com/emiago/sipgo":             "phone/call",
+	"github.com/coreos/go-systemd/v22":    "cmd/dialtone",
+	"github.com/klauspost/compress":       "zone/store/backup",
 	"github.com/go-viper/mapstructure/v2": "config",
 	"github.com/hashicorp/golang-lru/v2":  "dnsserver update/tsig",
 	"github.com/mdlayher/netlink":         "phone",
