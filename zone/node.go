@@ -79,6 +79,9 @@ func (s Set) TTL() uint32 { return binary.BigEndian.Uint32(s.b[2:]) }
 // Count of the records; at least 1.
 func (s Set) Count() int { return int(binary.BigEndian.Uint16(s.b[6:])) }
 
+// Octets is about what the records take in a message.
+func (s Set) Octets() int { return len(s.b) - setHeader + 10*s.Count() }
+
 // Data walks the records' rdata.
 func (s Set) Data() DataCursor { return DataCursor{s.b[setHeader:]} }
 

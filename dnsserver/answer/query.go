@@ -26,7 +26,7 @@ func (r *Responder) query(msg []byte, tcp bool, s *Scratch) (int, Verdict) {
 	case q.QuestionEnd == 0: // RFC 9619, section 4
 		return r.done(msg, dns.RcodeFormatError, s)
 	case q.QType == typeNXNAME: // RFC 9824, section 3.5
-		return r.refuse(msg, dns.RcodeFormatError, EDE{EDEInvalidQueryType, "NXNAME is no type to ask for"}, s)
+		return r.refuse(msg, dns.RcodeFormatError, EDE{Code: EDEInvalidQueryType}, s)
 	case rr.IsMetaType(q.QType) && q.QType != dns.TypeANY && !transfer: // RFC 8906, section 3.1.2
 		return r.done(msg, dns.RcodeNotImplemented, s)
 	case transfer && q.QClass == dns.ClassINET && !q.Trailing:
@@ -42,7 +42,7 @@ func (r *Responder) query(msg []byte, tcp bool, s *Scratch) (int, Verdict) {
 	case z == nil && !transfer: // RFC 8914, section 4.21
 		return r.refuse(msg, dns.RcodeRefused, EDE{Code: EDENotAuthoritative}, s)
 	case q.QClass != dns.ClassINET:
-		return r.refuse(msg, dns.RcodeRefused, EDE{EDENotSupported, "classes here are IN and CH"}, s)
+		return r.refuse(msg, dns.RcodeRefused, EDE{Code: EDENotSupported}, s)
 	case q.Trailing:
 		return r.done(msg, dns.RcodeFormatError, s)
 	}
@@ -160,13 +160,24 @@ func (r *Responder) positive(v zone.View, tcp bool, s *Scratch) {
 	case dns.TypeSOA:
 		s.sayExpire(set)
 	case dns.TypeNS, dns.TypeMX, dns.TypeSRV, dns.TypeNAPTR, dns.TypeSVCB, dns.TypeHTTPS:
-		w.section = secAdditional
+		s.beginExtra(tcp)
 		r.additional(set, s)
 	}
 }
 
-// any answers QTYPE ANY over UDP with one RRset and over TCP with all of them
-// (RFC 8482, sections 4.1 and 4.4).
+// beginExtra begins what an answer is complete without. Over UDP, who has not
+// proven his address gets it within 512 octets only: nobody is sent more in
+// another's name because of it.
+func (s *Scratch) beginExtra(tcp bool) {
+	w := &s.w
+	w.section = secAdditional
+	if !tcp && !s.Request.CookieValid {
+		w.limit = min(w.limit, minSize-(w.size-w.limit))
+	}
+}
+
+// any answers QTYPE ANY over UDP with the smallest RRset and over TCP with all
+// of them (RFC 8482, sections 4.1 and 4.4).
 func (r *Responder) any(v zone.View, tcp bool, s *Scratch) {
 	l, w := &s.lookup, &s.w
 	o := l.owner(0)
@@ -174,9 +185,8 @@ func (r *Responder) any(v zone.View, tcp bool, s *Scratch) {
 		set := pick(l.res.Node)
 		if set.IsZero() {
 			s.negative(v)
-		} else if w.need(o, set, set.TTL()) {
-			w.section = secAdditional
-			r.additional(set, s)
+		} else {
+			w.need(o, set, set.TTL())
 		}
 		return
 	}
@@ -193,14 +203,12 @@ func (r *Responder) any(v zone.View, tcp bool, s *Scratch) {
 	}
 }
 
-// pick chooses the RRset that stands for all of a node.
+// pick chooses the RRset that stands for all of a node: the smallest, lest ANY
+// be worth more to a forger than any other type.
 func pick(n zone.Node) (best zone.Set) {
 	c := n.Sets()
 	for set, ok := c.Next(); ok; set, ok = c.Next() {
-		switch t := set.Type(); {
-		case t == dns.TypeA:
-			return set
-		case t == dns.TypeAAAA, best.IsZero() && t != dns.TypeRRSIG:
+		if set.Type() != dns.TypeRRSIG && (best.IsZero() || set.Octets() < best.Octets()) {
 			best = set
 		}
 	}

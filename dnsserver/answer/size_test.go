@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"testing"
@@ -50,7 +51,7 @@ func bulk() string {
 }
 
 func newBulk(t testing.TB) *bench {
-	return newBench(t, map[string]string{"phones.example.": bulk()}, Options{ServerID: "ns1"})
+	return newBench(t, map[string]string{"phones.example.": bulk()}, Options{ServerID: "ns1", CookieSecrets: [][16]byte{{1: 2}}})
 }
 
 func name(s string) string { return s + ".phones.example." }
@@ -111,13 +112,20 @@ func TestSizes(t *testing.T) {
 
 func dnssec(m *dns.Msg, size uint16) *dns.Msg { m.SetEdns0(size, true); return m }
 
-// The additional section gets whole RRsets, as many as fit.
+// The additional section gets whole RRsets, as many as fit; none beyond 512
+// octets for an address that may be forged.
 func TestAdditionalByWholeRRsets(t *testing.T) {
 	b := newBulk(t)
 	full := b.ask(t, question(name("srv"), dns.TypeSRV), true)
+	forged := b.ask(t, withOPT(question(name("srv"), dns.TypeSRV), 1232), false)
+	if forged.Truncated || len(forged.Answer) != len(full.Answer) || len(forged.Extra) != 1 {
+		t.Errorf("to an address that is not proven: %v", forged)
+	}
+	cookie := make([]byte, cookieLen)
+	b.cookies.put(cookie, []byte("12345678"), b.s.Client.Addr())
 	before := -1
 	for size := uint16(1100); size <= 1232; size++ {
-		m := b.ask(t, withOPT(question(name("srv"), dns.TypeSRV), size), false)
+		m := b.ask(t, withOPT(question(name("srv"), dns.TypeSRV), size, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: hex.EncodeToString(cookie)}), false)
 		if m.Truncated || len(m.Answer) != len(full.Answer) {
 			t.Fatalf("size %d: tc %v, %d answers", size, m.Truncated, len(m.Answer))
 		}
