@@ -12,6 +12,9 @@ import (
 // answer, glue that is required aside.
 const maxTargets = 64
 
+// leastRecord is the size of the smallest record that is additional: A.
+const leastRecord = 2 + 10 + 4
+
 // glue writes the addresses of name servers at or below the cut, without
 // which the child cannot be reached: all of them, or TC (RFC 9471, section
 // 3.1). It reports whether there was room.
@@ -130,7 +133,7 @@ func (r *Responder) addService(t uint16, target []byte, alias bool, s *Scratch) 
 // name may be answered with.
 func (r *Responder) find(target []byte, t uint16, as uint8, glue bool, s *Scratch) (n zone.Node, ok bool) {
 	l := &s.lookup
-	if len(target) == 1 || l.targets >= maxTargets {
+	if len(target) == 1 || l.targets >= maxTargets || s.w.pos+leastRecord > s.w.limit {
 		return n, false
 	}
 	l.other.Set(target)

@@ -168,14 +168,24 @@ func (q *Request) record(msg []byte, start int, additional, last bool) (end int,
 	return end, true
 }
 
-// skipName gives the offset behind the name at off; 0 when it is malformed.
-func skipName(msg []byte, off int) int {
-	var name [rr.MaxName]byte
-	_, next, err := rr.UnpackNameInto(msg, off, &name)
-	if err != nil {
-		return 0
+// skipName gives the offset behind the name at start; 0 when it is malformed,
+// as far as can be told without following a pointer. Nothing here needs to know
+// where one leads, and a message can have thousands that lead far: only that
+// it is backwards is looked at (RFC 1035, section 4.1.4).
+func skipName(msg []byte, start int) int {
+	for off := start; off < len(msg) && off-start < rr.MaxName; {
+		switch c := int(msg[off]); {
+		case c == 0:
+			return off + 1
+		case c < 64:
+			off += 1 + c
+		case c < 0xC0 || off+2 > len(msg) || (c&0x3F)<<8|int(msg[off+1]) >= start:
+			return 0
+		default:
+			return off + 2
+		}
 	}
-	return next
+	return 0
 }
 
 // readOptions reads the options of OPT; false when they are malformed.

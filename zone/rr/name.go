@@ -30,6 +30,7 @@ var (
 	ErrNameTruncated = errors.New("name runs past the end of the message")
 	ErrNameTooLong   = errors.New("name is longer than 255 octets")
 	ErrNamePointer   = errors.New("compression pointer does not point backwards")
+	ErrNamePointers  = errors.New("name has more compression pointers than a name can have labels")
 	ErrNameLabel     = errors.New("label type is not supported")
 )
 
@@ -269,7 +270,8 @@ func (n Name) offsets(o *[MaxLabels + 1]uint8) int {
 
 // UnpackName reads a possibly compressed name at off of msg and returns the
 // offset behind it. Pointers must point backwards (RFC 1035, section 4.1.4),
-// so the work is bounded by the name's length.
+// and there may be one for each label and the root: chains of pointers to
+// pointers, which nobody makes in good faith, would be work without end.
 func UnpackName(msg []byte, off int) (Name, int, error) {
 	var buf [MaxName]byte
 	n, next, err := UnpackNameInto(msg, off, &buf)
@@ -283,7 +285,7 @@ func UnpackName(msg []byte, off int) (Name, int, error) {
 // allocation. It returns the name's length and the offset behind it.
 func UnpackNameInto(msg []byte, off int, buf *[MaxName]byte) (n, next int, err error) {
 	next = -1
-	limit := off
+	limit, jumps := off, 0
 	for {
 		if off >= len(msg) {
 			return 0, 0, ErrNameTruncated
@@ -319,6 +321,9 @@ func UnpackNameInto(msg []byte, off int, buf *[MaxName]byte) (n, next int, err e
 			// Each jump must land before the one before it started: no loops.
 			if to >= limit {
 				return 0, 0, ErrNamePointer
+			}
+			if jumps++; jumps > MaxLabels+1 {
+				return 0, 0, ErrNamePointers
 			}
 			off, limit = to, to
 		default:

@@ -239,3 +239,34 @@ func FuzzParseNameIn(f *testing.F) {
 		}
 	})
 }
+
+// A name may have a pointer for each of its labels, in front of each and behind the last, and no more: the work that
+// one takes is bounded by the longest name, whatever the message.
+func TestUnpackNameBoundsPointers(t *testing.T) {
+	// The root label, and pointers each to the one before it.
+	msg := []byte{0}
+	at := []int{0}
+	for len(at) <= MaxLabels+2 {
+		to := at[len(at)-1]
+		at = append(at, len(msg))
+		msg = append(msg, 0xc0|byte(to>>8), byte(to))
+	}
+	for pointers, off := range at {
+		_, _, err := UnpackName(msg, off)
+		if want := pointers > MaxLabels+1; errors.Is(err, ErrNamePointers) != want || !want && err != nil {
+			t.Errorf("%d pointers: %v", pointers, err)
+		}
+	}
+	// The longest name, each label of which was written once.
+	msg, to := []byte{0}, 0
+	for range MaxLabels {
+		start := len(msg)
+		msg = append(msg, 1, 'a', 0xc0|byte(to>>8), byte(to))
+		to = start
+	}
+	msg = append(msg, 0xc0|byte(to>>8), byte(to))
+	n, next, err := UnpackName(msg, len(msg)-2)
+	if err != nil || next != len(msg) || n.CountLabels() != MaxLabels {
+		t.Errorf("%d labels, %v", n.CountLabels(), err)
+	}
+}
