@@ -25,6 +25,10 @@ func (c *checker) config(r *raw) {
 	c.limits(r.Limits)
 	c.rateLimit(r.RateLimit)
 	c.log(r.Log.Level, r.Log.Format)
+	if r.Log.Sample != "" {
+		c.conf.Log.QuerySample = int(c.number("log.query_sample", r.Log.Sample, 0, 1<<30))
+	}
+	c.dnstap(r.Tap)
 	if r.Metrics.Listen != "" {
 		c.conf.Metrics.Listen, _ = c.addrPort("metrics.listen", r.Metrics.Listen)
 	}

@@ -36,6 +36,7 @@ type Config struct {
 	RateLimit RateLimit
 	Log       Log
 	Metrics   Metrics
+	Tap       *Tap // nil: off
 
 	place func(setting, text string) Fault
 
@@ -117,8 +118,16 @@ type Limits struct {
 
 // Log tells what is logged and how.
 type Log struct {
-	Level slog.Level
-	JSON  bool
+	Level       slog.Level
+	JSON        bool
+	QuerySample int // one in so many queries; 0: none
+}
+
+// Tap tells where messages are written as dnstap, and which.
+type Tap struct {
+	Socket, File                string // one of them
+	MaxFile, Queue              int64  // octets; 0: not said
+	Queries, Updates, Responses bool
 }
 
 // Metrics tells where metrics are served; the zero address: nowhere.

@@ -33,7 +33,7 @@ zones:
     notify: ["127.0.0.1:5301", {address: "127.0.0.1:5302", key: admin.key.}]
     journal: {max_age: 168h, max_size: 1GiB}
 limits: {tcp_idle: 20s, udp_size: 1400, udp_buffer: 8MiB, update_queue: 100}
-log: {level: debug, format: json}
+log: {level: debug, format: json, query_sample: 1000}
 metrics: {listen: "127.0.0.1:9153", zones: 50}
 cookie_secrets: [000102030405060708090a0b0c0d0e0f, "E5E973E5A6B2A43F48E7DC849E37BFCF"]
 cookies: true
@@ -190,6 +190,11 @@ func TestFaults(t *testing.T) {
 		{"claim", "deny: true", "action: update, claim: first", `f:17: zones[0].acl[4].claim: "first" is not known: write provisioned or first_come`},
 		{"limit that is too long", "udp_size: 1400", "commit_interval: 1h", "f:20: limits.commit_interval: 1h is longer than 1s, the most that it can be"},
 		{"limit", "udp_size: 1400", "udp_size: 100", `f:20: limits.udp_size: "100" is not a number from 512 to 4096`},
+		{"query sample", "query_sample: 1000", "query_sample: -1", `f:21: log.query_sample: "-1" is not a number from 0 to 1073741824`},
+		{"dnstap without a place", "metrics:", "dnstap: {queries: true}\nmetrics:", "f:22: dnstap: it names neither socket nor file: name one of them"},
+		{"dnstap of two places", "metrics:", "dnstap: {queries: true, socket: s, file: f}\nmetrics:", "f:22: dnstap.file: there is a socket too: name one of them"},
+		{"dnstap of nothing", "metrics:", "dnstap: {socket: s, responses: true}\nmetrics:", "f:22: dnstap: neither queries nor updates are to be written: set one of them to true, or remove dnstap"},
+		{"dnstap with a small queue", "metrics:", "dnstap: {socket: s, queries: true, queue: 1k}\nmetrics:", "f:22: dnstap.queue: 1k is not between 65536 and 1073741824 octets"},
 		{"log level", "level: debug", "level: verbose", `f:21: log.level: "verbose" is not known: write debug, info, warn or error`},
 		{"metrics", `"127.0.0.1:9153"`, `"9153"`, `f:22: metrics.listen: "9153" is not an address with a port: write it as 192.0.2.1:53 or [2001:db8::1]:53`},
 		{"cookies", "cookies: true", "cookies: maybe", `f:24: cookies: it wants true or false, not "maybe"`},

@@ -73,8 +73,12 @@ var settings = map[string]setting{
 		"udp_size": {kind: number}, "udp_buffer": {kind: quantity}, "readers": {kind: number}, "key_cache": {kind: number},
 	}},
 	"rate_limit": {section, rateLimitSettings},
-	"log":        {section, map[string]setting{"level": {kind: text}, "format": {kind: text}}},
-	"metrics":    {section, map[string]setting{"listen": {kind: text}, "zones": {kind: number}}},
+	"log":        {section, map[string]setting{"level": {kind: text}, "format": {kind: text}, "query_sample": {kind: number}}},
+	"dnstap": {section, map[string]setting{
+		"socket": {kind: text}, "file": {kind: text}, "max_file": {kind: quantity}, "queue": {kind: quantity},
+		"queries": {kind: flag}, "updates": {kind: flag}, "responses": {kind: flag},
+	}},
+	"metrics": {section, map[string]setting{"listen": {kind: text}, "zones": {kind: number}}},
 }
 
 // checker is the state of one LoadBytes.

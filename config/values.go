@@ -24,7 +24,9 @@ type raw struct {
 	Log       struct {
 		Level  string `mapstructure:"level"`
 		Format string `mapstructure:"format"`
+		Sample string `mapstructure:"query_sample"`
 	} `mapstructure:"log"`
+	Tap     map[string]string `mapstructure:"dnstap"`
 	Metrics struct {
 		Listen string `mapstructure:"listen"`
 		Zones  string `mapstructure:"zones"`

@@ -39,6 +39,7 @@ func (s *Server) Collect(out chan<- prometheus.Metric) {
 	s.collectLimits(e)
 	s.collectRateLimit(e)
 	s.collectLevels(e)
+	s.collectWatched(e)
 }
 
 // exporter turns numbers into metrics.

@@ -42,6 +42,8 @@ func (c *commands) init(s *Server) {
 	c.registerNumbers()
 	control.Handle(c.server, RequestStatus, c.status)
 	control.HandleDownload(c.server, RequestBackup, c.backup)
+	control.Handle(c.server, RequestLogLevel, c.logLevel)
+	c.registerProfiles()
 }
 
 // keyChanged makes the server forget keys of one zone, and returns when what they have signed before is done.

@@ -227,8 +227,11 @@ func (c *conn) message(msg []byte) {
 	defer s.workers.put(w)
 	w.scratch.Client = &c.from
 	var begun time.Time
-	if w.messages++; w.messages%querySample == 0 {
+	if w.messages++; s.watch || w.messages%querySample == 0 {
 		begun = time.Now()
+	}
+	if s.tap != nil {
+		s.tap.Request(msg, s.peer(&c.from), begun)
 	}
 	w.reader.Begin()
 	n, verdict := s.responder.Respond(msg, w.out(), true, 0, &w.scratch)
@@ -236,12 +239,15 @@ func (c *conn) message(msg []byte) {
 	switch verdict {
 	case answer.Reply:
 		s.countReply(w, &c.from)
+		s.tapReply(w.out()[:n], &c.from, begun)
 		c.queue(w.out()[:n])
-		if !begun.IsZero() {
+		if w.messages%querySample == 0 {
 			s.instruments.queryTime[1].Observe(time.Since(begun).Seconds())
 		}
+		s.sample(msg, &c.from, "", &w.scratch, n, begun)
 	case answer.Later:
 		if reply := s.answerSlow(w, msg, &c.from); reply != nil {
+			s.tapReply(reply, &c.from, begun)
 			c.queue(reply)
 		}
 	default:

@@ -86,6 +86,7 @@ func (c *conn) finishAll(frames []byte, done []*pendingUpdate) []byte {
 	defer c.s.workers.put(w)
 	for _, u := range done {
 		if reply := c.s.finishUpdate(w, u); reply != nil {
+			c.s.tapReply(reply, &u.from, u.arrived)
 			frames = appendFrame(frames, reply)
 		}
 		c.landed()

@@ -1,7 +1,6 @@
 package dnsserver
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"time"
@@ -56,7 +55,9 @@ func (s *Server) answerSlow(w *worker, msg []byte, from *client) []byte {
 	w.reader.End()
 	switch verdict {
 	case answer.Reply:
-		return s.signed(t, n)
+		reply := s.signed(t, n)
+		s.sample(t.msg, from, sign.Key(), &w.scratch, len(reply), now)
+		return reply
 	case answer.Drop:
 		s.Counters.Dropped.Add(1)
 		return nil
@@ -137,25 +138,4 @@ const headerLen = 12
 // countReply counts the reply that was last written in w.
 func (s *Server) countReply(w *worker, to *client) {
 	s.Counters.Replies[protoIndex(to.tcp())][slotOf(&w.scratch)].Add(1)
-}
-
-// event writes one log line about a message, its fields always in this order.
-func (s *Server) event(level slog.Level, text, op string, from *client, key, zone rr.Name, serial uint32, rcode uint16, more ...slog.Attr) {
-	ctx := context.Background()
-	if !s.log.Enabled(ctx, level) {
-		return
-	}
-	attrs := append(make([]slog.Attr, 0, 12),
-		slog.String("op", op), slog.String("remote", from.addr.String()), slog.String("proto", from.proto()))
-	if key != "" {
-		attrs = append(attrs, slog.String("key", key.String()))
-	}
-	if zone != "" {
-		attrs = append(attrs, slog.String("zone", zone.String()))
-	}
-	if serial != 0 {
-		attrs = append(attrs, slog.Uint64("serial", uint64(serial)))
-	}
-	attrs = append(attrs, slog.String("rcode", dns.RcodeToString[int(rcode)]))
-	s.log.LogAttrs(ctx, level, text, append(attrs, more...)...)
 }

@@ -11,6 +11,14 @@ import (
 	"dialtone/zone/rr"
 )
 
+// TapError says why dnstap has nowhere to go.
+type TapError struct{ Err error }
+
+func (e *TapError) Error() string { return e.Err.Error() + ": name another file, or leave dnstap out" }
+
+// Unwrap gives the operating system's error.
+func (e *TapError) Unwrap() error { return e.Err }
+
 // BindError says which of the addresses could not be bound. All of them are tried before Start gives up.
 type BindError struct {
 	Failed []BindFailure

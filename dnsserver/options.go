@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dialtone/dnsserver/ratelimit"
+	"dialtone/dnsserver/tap"
 	"dialtone/update"
 	"dialtone/update/acl"
 	"dialtone/update/tsig"
@@ -46,6 +47,12 @@ type Options struct {
 	// Logger takes one line for each update, transfer and NOTIFY, and the server's own events
 	// (slog.Default).
 	Logger *slog.Logger
+	// QuerySample logs one in so many queries; 0: none.
+	QuerySample int
+	// LogLevel, when not nil, is the level of Logger, which a command may change.
+	LogLevel *slog.LevelVar
+	// Tap writes messages as dnstap; nil: off. The server fills in its identity and its Logger.
+	Tap *tap.Options
 	// MetricsListen serves Prometheus metrics at /metrics over HTTP, and /healthz and /readyz; the zero value: off.
 	MetricsListen netip.AddrPort
 	// MetricsZones is how many zones have metrics of their own (1000); the others are counted together.

@@ -12,6 +12,7 @@ import (
 
 	"dialtone/dnsserver/answer"
 	"dialtone/dnsserver/ratelimit"
+	"dialtone/dnsserver/tap"
 	"dialtone/dnsserver/transfer"
 	"dialtone/update/tsig"
 	"dialtone/zone"
@@ -56,6 +57,9 @@ type Server struct {
 	tcp       connections
 	workers   workers
 	slow      slowQueues
+	queries   queryLog
+	tap       *tap.Tap // nil: off
+	watch     bool     // by tap or queries
 	late      lateReplies
 
 	// ctx ends with Shutdown; it cuts transfers.
@@ -63,7 +67,7 @@ type Server struct {
 	cancel context.CancelFunc
 
 	// The server's goroutines, in the order in which Shutdown waits for them.
-	readers, slowWorkers, transfers, lateSender sync.WaitGroup
+	readers, slowWorkers, transfers, lateSender, queryLogger sync.WaitGroup
 
 	stopped atomic.Bool
 }
@@ -101,6 +105,11 @@ func (s *Server) open(ctx context.Context) error {
 	if s.keys, err = tsig.NewKeyring(s.opts.Keys, tsig.Options{Lookup: s.commands.book.Find, Cached: s.opts.Limits.KeyCache}); err != nil {
 		return err
 	}
+	if s.tap, err = s.newTap(); err != nil {
+		return err
+	}
+	s.queries.init(s.opts.QuerySample)
+	s.watch = s.tap != nil || s.opts.QuerySample > 0
 	var bindErr, metricsErr error
 	s.listeners, bindErr = bindAll(ctx, s.opts, s.instruments.batchAnswered)
 	s.metrics, metricsErr = listenMetrics(ctx, s)
@@ -132,6 +141,7 @@ func (s *Server) release() error {
 		l.close()
 	}
 	s.metrics.close()
+	s.tap.Close()
 	s.commands.close()
 	s.yielder.close()
 	faults = append(faults, s.closeZones())
@@ -184,7 +194,8 @@ func (s *Server) run() {
 	s.slow.init(limits.Readers, limits.SlowQueue)
 	s.late.wake = make(chan struct{}, 1)
 
-	s.lateSender.Go(s.sendLate) // ends with late.close
+	s.lateSender.Go(s.sendLate)    // ends with late.close
+	s.queryLogger.Go(s.logQueries) // ends when its queue is closed
 	for _, q := range s.slow.queues {
 		s.slowWorkers.Go(func() { s.workSlow(q) }) // ends with slow.close
 	}
@@ -300,6 +311,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.transfers.Wait()
 	s.late.close()
 	s.lateSender.Wait()
+	close(s.queries.queue)
+	s.queryLogger.Wait()
 
 	err = errors.Join(err, s.release())
 	s.workers.close()

@@ -2,6 +2,7 @@ package dnsserver
 
 import (
 	"sync"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -19,6 +20,9 @@ type udpReader struct {
 	scratch answer.Scratch
 	ahead   zone.Ahead
 
+	watch bool   // see watch.go
+	seen  uint32 // queries since one was logged
+
 	// Counts of the batch at hand, added to the server's at its end.
 	messages, dropped uint64
 	replies           *batchTally
@@ -29,7 +33,7 @@ type udpReader struct {
 
 // readUDP serves one socket until it is stopped.
 func (s *Server) readUDP(sock *udp.Socket, replies *batchTally) {
-	h := &udpReader{s: s, sock: sock, reader: zone.NewReader(), replies: replies}
+	h := &udpReader{s: s, sock: sock, reader: zone.NewReader(), replies: replies, watch: s.watch}
 	defer h.reader.Close()
 	if err := sock.Serve(h); err != nil {
 		s.Counters.SocketsFailed.Add(1)
@@ -63,8 +67,15 @@ func (h *udpReader) EndBatch() {
 	}
 }
 
-// Datagram answers on the spot whatever is no Later. It allocates nothing.
+// Datagram answers on the spot whatever is no Later. It allocates nothing, unless somebody watches.
 func (h *udpReader) Datagram(d *udp.Datagram) int {
+	if h.watch {
+		return h.watched(d)
+	}
+	return h.answer(d)
+}
+
+func (h *udpReader) answer(d *udp.Datagram) int {
 	h.messages++
 	h.scratch.Client = d
 	n, verdict := h.s.responder.Respond(d.Msg, d.Out, false, 0, &h.scratch)
@@ -107,7 +118,9 @@ func (s *Server) workSlow(queue *slowQueue) {
 	w := newWorker()
 	defer w.reader.Close()
 	for m := queue.next(); m != nil; m = queue.next() {
+		begun := time.Now()
 		if reply := s.answerSlow(w, m.msg, &m.from); reply != nil {
+			s.tapReply(reply, &m.from, begun)
 			m.from.datagram(reply)
 		}
 		s.slow.release(m)
@@ -160,6 +173,7 @@ func (s *Server) sendLate() {
 		l.mu.Unlock()
 		for i, u := range batch {
 			if reply := s.finishUpdate(w, u); reply != nil && u.from.sock != nil {
+				s.tapReply(reply, &u.from, u.arrived)
 				senders[u.from.sock].Add(reply, udp.Peer{Remote: u.from.addr, Local: u.from.local})
 			}
 			batch[i] = nil

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/miekg/dns"
@@ -448,33 +447,4 @@ func (s *Server) countUpdate(u *pendingUpdate, rcode uint16) {
 	case err != nil:
 		c.Limits.hitOf(err)
 	}
-}
-
-func (s *Server) logUpdate(u *pendingUpdate, rcode uint16, ede *answer.EDE) {
-	level, text, more := slog.LevelInfo, "update refused", make([]slog.Attr, 0, 4)
-	switch {
-	case errors.Is(u.result.Err, zone.ErrClosed):
-		text = "update refused while stopping" // there may be hundreds
-	case rcode == dns.RcodeServerFailure:
-		level, text = slog.LevelWarn, "update failed"
-		more = append(more, slog.Any("err", u.result.Err))
-	case errors.Is(u.result.Err, errRepeated):
-		text = "update sent again"
-	case rcode == dns.RcodeSuccess && u.result.Changed:
-		text = "update"
-	case rcode == dns.RcodeSuccess:
-		text = "update without change"
-	}
-	if ede != nil && rcode != dns.RcodeServerFailure {
-		more = append(more, slog.String("why", ede.Text))
-	}
-	if u.claimed != "" {
-		more = append(more, slog.String("claimed_key", u.claimed.String()))
-	}
-	if !u.parsed {
-		s.event(level, text, "update", &u.from, u.signer(), "", 0, rcode, more...)
-		return
-	}
-	more = append(more, slog.Duration("took", s.opts.Now().Sub(u.arrived)))
-	s.event(level, text, "update", &u.from, u.signer(), u.m.Zone, u.result.Serial, rcode, more...)
 }

@@ -18,13 +18,14 @@ import (
 // mayImport lists, for every package, those of ours that it may import. An edge that is not here is a
 // decision to be taken in ARCHITECTURE.md first.
 var mayImport = map[string]string{
-	"cmd/dialtone":           "config dnsserver dnsserver/control dnsserver/keys dnsserver/ratelimit phone phone/call update update/acl update/tsig zone/masterfile zone/rr",
+	"cmd/dialtone":           "config dnsserver dnsserver/control dnsserver/keys dnsserver/ratelimit dnsserver/tap phone phone/call update update/acl update/tsig zone/masterfile zone/rr",
 	"config":                 "zone/rr",
-	"dnsserver":              "dnsserver/answer dnsserver/control dnsserver/keys dnsserver/ratelimit dnsserver/transfer dnsserver/udp update update/acl update/sig0 update/tsig zone zone/fair zone/masterfile zone/rr zone/store zone/store/backup",
+	"dnsserver":              "dnsserver/answer dnsserver/control dnsserver/keys dnsserver/ratelimit dnsserver/tap dnsserver/transfer dnsserver/udp update update/acl update/sig0 update/tsig zone zone/fair zone/masterfile zone/rr zone/store zone/store/backup",
 	"dnsserver/answer":       "dnsserver/ratelimit zone zone/rr",
 	"dnsserver/control":      "",
 	"dnsserver/keys":         "dnsserver/control update/tsig zone/rr zone/store",
 	"dnsserver/ratelimit":    "",
+	"dnsserver/tap":          "",
 	"dnsserver/transfer":     "update/tsig zone zone/rr zone/store",
 	"dnsserver/udp":          "",
 	"integration":            "integration/peertest",

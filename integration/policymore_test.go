@@ -25,17 +25,18 @@ var modules = map[string]string{
 	"github.com/mdlayher/netlink":         "phone",
 	"github.com/makiuchi-d/gozxing":       "cmd/dialtone", // in tests
 	"github.com/mdp/qrterminal/v3":        "cmd/dialtone",
-	"github.com/miekg/dns": "cmd/dialtone config dnsserver dnsserver/answer dnsserver/transfer integration integration/bench" +
+	"github.com/miekg/dns": "cmd/dialtone config dnsserver dnsserver/answer dnsserver/tap dnsserver/transfer integration integration/bench" +
 		" integration/bench/load integration/linear integration/peertest integration/soak phone update update/acl update/sig0 update/tsig zone zone/masterfile zone/rr zone/zonetest",
 	"github.com/pion/rtp":                 "phone/call",
 	"github.com/pion/sdp/v3":              "phone/call",
+	"github.com/dnstap/golang-dnstap":     "dnsserver/tap dnsserver integration", // in the last two in tests
 	"github.com/prometheus/client_golang": "dnsserver",
 	"github.com/rogpeppe/go-internal":     "cmd/dialtone",
 	"github.com/spf13/cobra":              "cmd/dialtone",
 	"github.com/spf13/viper":              "config",
 	"github.com/zaf/g711":                 "phone/call",
 	"go.yaml.in/yaml/v3":                  "config",
-	"google.golang.org/protobuf":          "zone/store/files", // in which Badger writes its MANIFEST
+	"google.golang.org/protobuf":          "zone/store/files dnsserver/tap dnsserver", // in which Badger writes its MANIFEST; of dnstap, and tests of it
 	"golang.org/x/net":                    "dnsserver dnsserver/udp phone/call",
 	"golang.org/x/sys":                    "dnsserver/control dnsserver/udp integration/bench/load phone",
 	"golang.org/x/tools/txtar":            "dnsserver/answer update",

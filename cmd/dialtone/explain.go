@@ -50,6 +50,7 @@ func explainOne(conf *config.Config, err error) (lines []string) {
 		bind   *dnsserver.BindError
 		dir    *dnsserver.DataDirError
 		zone   *dnsserver.ZoneError
+		tap    *dnsserver.TapError
 	)
 	switch {
 	case errors.As(err, &faults):
@@ -66,6 +67,8 @@ func explainOne(conf *config.Config, err error) (lines []string) {
 		}
 	case errors.As(err, &dir):
 		lines = append(lines, at(conf, "data_dir", dir.Error(), "DIALTONE_DATA_DIR"))
+	case errors.As(err, &tap):
+		lines = append(lines, at(conf, "dnstap.file", tap.Error(), "DIALTONE_DNSTAP_FILE"))
 	case errors.As(err, &zone):
 		lines = explainZone(conf, zone)
 	}

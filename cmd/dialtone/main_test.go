@@ -266,6 +266,8 @@ zones:
 metrics: {listen: "127.0.0.1:2", zones: 21}
 rate_limit: {responses_per_second: 1, referrals_per_second: 2, nodata_per_second: 3, nxdomains_per_second: 4, errors_per_second: 5, all_per_second: 6,
   window: 7s, slip: 8, ipv4_prefix: 9, ipv6_prefix: 10, exempt: 192.0.2.0/24, table_size: 2048, log_only: true}
+log: {query_sample: 25}
+dnstap: {file: tap, max_file: 1MiB, queue: 64KiB, queries: true, updates: true, responses: true}
 limits: {update_queue: 1, update_queue_total: 20, updates_per_key: 21, updates_per_source: 22, update_records: 23, name_records: 24, batch_ops: 2, commit_interval: 3ms, refresh_interval: 4ms, rrset_records: 3, names_per_number: 20, slow_queue: 4, source_updates: 16, update_answers: 17, key_verifications: 18, claims_per_source: 19, tcp_connections: 5,
   tcp_per_address: 6, tcp_in_flight: 7, tcp_idle: 8s, tcp_write: 9s, transfers: 10, transfers_per_address: 11, udp_size: 512, udp_buffer: 13, readers: 14, key_cache: 15}
 `
@@ -278,12 +280,13 @@ limits: {update_queue: 1, update_queue_total: 20, updates_per_key: 21, updates_p
 		t.Fatal(err)
 	}
 	o.Logger, o.Now = nil, nil
-	wantSet(t, "Options", o, "Logger", "Now", "Progress", "failCommit", "buildFrom")
+	wantSet(t, "Options", o, "Logger", "LogLevel", "Now", "Progress", "failCommit", "buildFrom")
 	wantSet(t, "Limits", o.Limits)
 	wantSet(t, "RateLimit", o.RateLimit)
 	if want := [...]int{1, 2, 3, 4, 5, 6}; o.RateLimit.Rates != want {
 		t.Errorf("rates %v", o.RateLimit.Rates)
 	}
+	wantSet(t, "Tap", *o.Tap, "Socket", "Identity", "Version", "Logger")
 	wantSet(t, "ZoneOptions", o.Zones[0], "Text")
 	wantSet(t, "LeaseLimits", o.Zones[0].Lease)
 	wantSet(t, "NotifyTarget", o.Zones[0].Notify[0])

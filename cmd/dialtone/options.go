@@ -8,6 +8,7 @@ import (
 	"dialtone/config"
 	"dialtone/dnsserver"
 	"dialtone/dnsserver/ratelimit"
+	"dialtone/dnsserver/tap"
 	"dialtone/update"
 	"dialtone/update/acl"
 	"dialtone/update/tsig"
@@ -19,6 +20,7 @@ func options(conf *config.Config) (dnsserver.Options, error) {
 	o := dnsserver.Options{
 		Listen: conf.Listen, DataDir: conf.DataDir, ServerID: conf.ServerID, Version: "dialtone " + versionText(),
 		CookieSecrets: conf.CookieSecrets, NoCookies: conf.NoCookies,
+		QuerySample: conf.Log.QuerySample, Tap: tapOptions(conf.Tap),
 		MetricsListen: conf.Metrics.Listen, MetricsZones: conf.Metrics.Zones, SignedLate: map[rr.Name]time.Duration{},
 		Limits: dnsserver.Limits{
 			UpdateQueue: conf.Limits.UpdateQueue, UpdateQueueTotal: conf.Limits.UpdateQueueTotal,
@@ -67,6 +69,16 @@ func rateLimit(l config.RateLimit) ratelimit.Options {
 		},
 		Window: l.Window, Slip: l.Slip, IPv4Prefix: l.IPv4Prefix, IPv6Prefix: l.IPv6Prefix,
 		Exempt: l.Exempt, Entries: l.TableSize, LogOnly: l.LogOnly,
+	}
+}
+
+func tapOptions(t *config.Tap) *tap.Options {
+	if t == nil {
+		return nil
+	}
+	return &tap.Options{
+		Socket: t.Socket, File: t.File, MaxFile: t.MaxFile, Queue: t.Queue,
+		Queries: t.Queries, Updates: t.Updates, Responses: t.Responses,
 	}
 }
 

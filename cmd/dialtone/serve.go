@@ -59,7 +59,9 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) error {
 		l := newLiveLine(stderr, time.Now)
 		stderr, opts.Progress, endProgress = l, l.show, l.end
 	}
-	opts.Logger = logger(conf.Log, stderr)
+	opts.LogLevel = new(slog.LevelVar)
+	opts.LogLevel.Set(conf.Log.Level)
+	opts.Logger = logger(conf.Log, opts.LogLevel, stderr)
 	for _, w := range conf.Warnings {
 		opts.Logger.Warn(w.String(), "op", "config")
 	}
@@ -116,8 +118,8 @@ func load(file string) (conf *config.Config, opts dnsserver.Options, err error) 
 	return conf, opts, nil
 }
 
-func logger(l config.Log, w io.Writer) *slog.Logger {
-	o := &slog.HandlerOptions{Level: l.Level}
+func logger(l config.Log, level slog.Leveler, w io.Writer) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
 	if l.JSON {
 		return slog.New(slog.NewJSONHandler(w, o))
 	}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"dialtone/dnsserver"
+	"dialtone/dnsserver/control"
+)
+
+func logLevelCommand() *cobra.Command {
+	var f keyFlags
+	c := &cobra.Command{
+		Use:   "log-level [debug|info|warn|error]",
+		Short: "Show or set the log level of the running server",
+		Long: `Show the log level of the running server, or set it. It holds until the server stops: what
+it is to begin with is log.level in the configuration.`,
+		Example: `  dialtone log-level debug --config /etc/dialtone/dialtone.yaml`,
+		Args:    atMost(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			var q dnsserver.LogLevelQuestion
+			if len(args) == 1 {
+				q.Level = args[0]
+			}
+			return f.askServer(c, func(ctx context.Context, to *control.Client) error {
+				a, err := control.Call[dnsserver.LogLevelAnswer](ctx, to, dnsserver.RequestLogLevel, q)
+				switch {
+				case err != nil:
+					return err
+				case a.Level == a.Before:
+					_, err = fmt.Fprintln(c.OutOrStdout(), a.Level)
+				default:
+					_, err = fmt.Fprintf(c.OutOrStdout(), "%s (it was %s)\n", a.Level, a.Before)
+				}
+				return err
+			})
+		},
+	}
+	f.configFlag(c)
+	return c
+}
+
+// debugCommand has the profiles by which a server is looked into.
+func debugCommand() *cobra.Command {
+	return groupCommand("debug", "Look into the running server: where its time and memory go",
+		profileCommand("profile", "Where processor time goes, for some seconds", "profile", true, false),
+		profileCommand("heap", "What memory of the Go heap is used for", "heap", false, false),
+		profileCommand("allocs", "What memory was asked for since the start", "allocs", false, false),
+		profileCommand("goroutines", "What each goroutine does, as text", "goroutine", false, true))
+}
+
+func profileCommand(name, short, profile string, timed, text bool) *cobra.Command {
+	var f keyFlags
+	q := dnsserver.ProfileQuestion{Text: text}
+	c := &cobra.Command{
+		Use:   name + " [FILE]",
+		Short: short,
+		Long: short + `. What "go tool pprof FILE" reads, or text, goes to FILE, or to the
+standard output.`,
+		Args: atMost(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return f.askServer(c, func(ctx context.Context, to *control.Client) error {
+				r, err := control.Download(ctx, to, dnsserver.RequestProfile+profile, q)
+				if err != nil {
+					return err
+				}
+				defer r.Close()
+				if len(args) == 0 {
+					_, err = io.Copy(c.OutOrStdout(), r)
+					return err
+				}
+				return saveAs(args[0], r)
+			})
+		},
+	}
+	f.configFlag(c)
+	if timed {
+		c.Flags().IntVar(&q.Seconds, "seconds", 10, "for how long, 1 to 300")
+	}
+	return c
+}
+
+// saveAs writes a file that is whole, or not there.
+func saveAs(path string, r io.Reader) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return &userError{[]string{err.Error()}}
+	}
+	_, err = io.Copy(f, r)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}
+
+// atMost wants no more than n arguments.
+func atMost(n int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) > n {
+			return usage(c, fmt.Sprintf("%q is too much", args[n]))
+		}
+		return nil
+	}
+}
