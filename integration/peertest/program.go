@@ -19,7 +19,9 @@ func debianPackage(program string) string {
 	switch program {
 	case "named":
 		return "bind9"
-	case "dnssec-keygen":
+	case "promtool":
+		return "prometheus"
+	case "dnssec-keygen", "dnstap-read":
 		return "bind9-utils"
 	case "dig", "nsupdate", "delv":
 		return "bind9-dnsutils"
