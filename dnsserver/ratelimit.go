@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -54,8 +55,19 @@ func (s *Server) SetRateLimit(o ratelimit.Options) {
 		s.limiter.Store(nil)
 		return
 	}
-	l := ratelimit.New(o, s.opts.Now())
-	s.limiter.Store(l)
+	s.limiter.Store(ratelimit.New(o, s.opts.Now()))
+}
+
+// tickLimiter keeps the clock of the limiter in force right. last is what it gave the time before.
+func (s *Server) tickLimiter(last *ratelimit.Limiter, now time.Time) *ratelimit.Limiter {
+	l := s.limiter.Load()
+	if last != nil && last != l {
+		last.End(s.logLimit)
+	}
+	if l != nil {
+		l.Tick(now, s.logLimit)
+	}
+	return l
 }
 
 // limit decides about the reply of n octets that stands in d.Out. It allocates nothing.

@@ -93,7 +93,7 @@ func TestResponsesAreLimited(t *testing.T) {
 		`dialtone_responses_limited_total{action="dropped",class="responses"} 10`,
 		`dialtone_responses_limited_total{action="slipped",class="responses"} 10`,
 		`dialtone_responses_limited_total{action="dropped",class="nxdomains"} 0`,
-		`dialtone_rate_limit_table_size 131072`,
+		`dialtone_rate_limit_table_size 16384`,
 		`dialtone_limit_hits_total{limit="rate_limit"} 20`,
 	)
 	line := regexp.MustCompile(`level=INFO msg="responses limited" op=rate_limit network=127\.0\.0\.0/24 class=responses name=100\.phones\.example\. type=A$`)

@@ -223,10 +223,11 @@ func (s *Server) run() {
 // after its end.
 const ticks = 4
 
-// tick keeps the clock of cookies right and ends leases.
+// tick keeps the clocks of cookies and rate limits right and ends leases.
 func (s *Server) tick() {
 	t := time.NewTicker(time.Second / ticks)
 	defer t.Stop()
+	var limiter *ratelimit.Limiter
 	for i := 0; ; i++ {
 		select {
 		case <-t.C:
@@ -234,9 +235,7 @@ func (s *Server) tick() {
 			return
 		}
 		now := s.lookAtClock()
-		if l := s.limiter.Load(); l != nil {
-			l.Tick(now, s.logLimit)
-		}
+		limiter = s.tickLimiter(limiter, now)
 		if i%ticks == 0 {
 			s.answered.tick(now)
 			s.rates.take(s.count(time.Now()))

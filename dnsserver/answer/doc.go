@@ -14,9 +14,11 @@
 // Listeners of package dnsserver call it, each goroutine with a Scratch of
 // its own, inside Begin and End of a zone.Reader.
 //
-// Cookies are never asked for: a query is answered the same whatever server
-// cookie it has, and Request.CookieValid tells later parts of the server
-// whether the client's address is proven.
+// Cookies are never asked for, and an answer is the same whatever server cookie
+// came, but for additional data that it can do without: a client over UDP whose
+// address nobody has proven gets that within 512 octets only. What a reply counts
+// as where responses are limited is told by Scratch.Response; the caller decides
+// whether it leaves, or what Slip writes in its place.
 //
 // Limitations: Rdata of records that a query has no use for is not looked
 // into. RRSIG, NSEC and NSEC3 are plain data: they are answered when they are

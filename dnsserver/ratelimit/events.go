@@ -116,6 +116,19 @@ func (l *Limiter) report(now time.Time, log func(Event)) {
 	e.unlogged.Add(unlogged)
 }
 
+// End tells of all networks that are limited that they are so no more, since the Limiter is not used any more. It is called
+// in the place of Tick.
+func (l *Limiter) End(log func(Event)) {
+	e := &l.events
+	for i := range e.active {
+		n := &e.active[i]
+		event := n.e
+		event.Ended, event.Name = true, n.name[:n.names]
+		log(event)
+	}
+	e.active = nil
+}
+
 // isLimited tells whether an account still owes from a time when it was limited.
 func (l *Limiter) isLimited(at *line, tag uint64) bool {
 	now := l.now.Load()

@@ -75,7 +75,9 @@ type Options struct {
 	IPv4Prefix, IPv6Prefix int
 	// Exempt are networks that are not limited.
 	Exempt []netip.Prefix
-	// Entries is the size of the table in accounts of 8 octets, rounded up to a power of two (131,072).
+	// Entries is the size of the table in accounts of 8 octets, rounded up to a power of two (16,384). An account is in
+	// use for 1/rate of a second after a response. A table that outgrows the processor's second-level cache costs a
+	// query more: in all 3 to 4 % of what it costs with this size, 5 % with 131,072.
 	Entries int
 	// LogOnly decides, logs and counts, but lets everything leave.
 	LogOnly bool
@@ -94,7 +96,7 @@ func (o Options) withDefaults() Options {
 	set(&o.Slip, 2, -1, MaxSlip)
 	set(&o.IPv4Prefix, 24, 1, 32)
 	set(&o.IPv6Prefix, 56, 1, 64)
-	set(&o.Entries, 1<<17, MinEntries, MaxEntries)
+	set(&o.Entries, 1<<14, MinEntries, MaxEntries)
 	if o.Window <= 0 {
 		o.Window = 15 * time.Second
 	}

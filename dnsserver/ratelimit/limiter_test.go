@@ -250,6 +250,19 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// A Limiter that makes room for another tells the end of what it told the beginning of.
+func TestEnd(t *testing.T) {
+	c := newClocked(Options{Rates: ratesOf(1)})
+	c.take(3, victim, phone)
+	c.pass(time.Second / 4)
+	for range 2 {
+		c.End(func(e Event) { c.events = append(c.events, e) })
+	}
+	if len(c.events) != 2 || c.events[0].Ended || !c.events[1].Ended || string(c.events[1].Name) != string(phone.Name) {
+		t.Errorf("%+v", c.events)
+	}
+}
+
 // Events are few, whatever comes, and those that are left out are counted.
 func TestEventsAreBounded(t *testing.T) {
 	c := newClocked(Options{Rates: ratesOf(1)})
