@@ -1,6 +1,7 @@
 package dnsserver
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -76,5 +77,41 @@ func TestAmplificationOfTheRest(t *testing.T) {
 		if worst > c.ratio || worst < 0.8*c.ratio {
 			t.Errorf("%s: %.3f times, by %s; want %.3f", class, worst, by, c.ratio)
 		}
+	}
+}
+
+// BenchmarkJunk is the slow path without sockets: what is no good beside what is.
+func BenchmarkJunk(b *testing.B) {
+	s, _ := start(b, testOptions(b))
+	now := time.Now()
+	good, _, err := dns.TsigGenerate(query("100."+apex, dns.TypeA).SetTsig(keyName, dns.HmacSHA256, 300, now.Unix()), secret, "", false)
+	if err != nil {
+		b.Fatal(err)
+	}
+	msgs := map[string][]byte{"good": good}
+	for name, m := range map[string]*dns.Msg{
+		"wrong MAC":   junkTSIG(query("100."+apex, dns.TypeA), keyName, 32, now),
+		"unknown key": junkTSIG(query("100."+apex, dns.TypeA), "123456."+apex, 32, now),
+		"update":      withEDNS(new(dns.Msg).SetUpdate("example.")),
+		"NOTIFY":      new(dns.Msg).SetNotify(apex),
+		"AXFR":        new(dns.Msg).SetAxfr("example."),
+	} {
+		if msgs[name], err = m.Pack(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	w := newWorker()
+	defer w.reader.Close()
+	for name, msg := range msgs {
+		b.Run(name, func(b *testing.B) {
+			from := &client{addr: netip.MustParseAddrPort("192.0.2.1:5300"), sock: s.listeners[0].sockets[0]}
+			buf := make([]byte, len(msg))
+			b.ReportAllocs()
+			for b.Loop() {
+				if s.answerSlow(w, buf[:copy(buf, msg)], from) == nil {
+					b.Fatal("no reply")
+				}
+			}
+		})
 	}
 }
