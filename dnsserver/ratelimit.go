@@ -84,12 +84,18 @@ func (h *udpReader) limit(d *udp.Datagram, n int) int {
 // mayRefuse tells whether an error may leave for a message that was answered later than on the spot. It is counted
 // like the errors of queries unless the client is proven, by TCP, a cookie or a good signature.
 func (s *Server) mayRefuse(from *client, scratch *answer.Scratch, proven bool) bool {
+	return s.mayLeave(ratelimit.Response{Class: ratelimit.Errors}, from, scratch, proven)
+}
+
+// mayLeave is mayRefuse for any response that cannot be cut short.
+func (s *Server) mayLeave(r ratelimit.Response, from *client, scratch *answer.Scratch, proven bool) bool {
 	l := s.limiter.Load()
 	if l == nil || proven || from.tcp() || scratch.Request.CookieValid {
 		return true
 	}
 	var tally ratelimit.Tally
-	v := l.Take(from.Addr().WithZone(""), ratelimit.Response{Class: ratelimit.Errors}, &tally)
+	r.NoSlip = true
+	v := l.Take(from.Addr().WithZone(""), r, &tally)
 	if tally.Any {
 		s.Counters.Limited.add(&tally)
 	}

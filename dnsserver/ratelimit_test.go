@@ -159,6 +159,26 @@ func TestErrorsAreLimitedTogether(t *testing.T) {
 	}
 }
 
+// An incremental transfer over UDP is an answer like others; it is not cut short.
+func TestTransfersOverUDPAreLimited(t *testing.T) {
+	s, _ := start(t, limitedOptions(t))
+	to := s.Addrs()[0]
+	ask(t, "tcp", to, insert("l."+apex+" 60 A 192.0.2.1"))
+	ixfr := func() *dns.Msg { return new(dns.Msg).SetIxfr(apex, 1, "ns1."+apex, "ns1."+apex) }
+	if m := ask(t, "udp", to, ixfr()); len(m.Answer) < 4 {
+		t.Fatalf("%v", m)
+	}
+	flood(t, s, learn(t, "tcp", to), repeated(5, ixfr)...)
+	for s.Counters.Limited.Of(ratelimit.Answers, ratelimit.Drop) < 5 {
+	}
+	if m := ask(t, "udp", to, signed(ixfr())); m.Rcode != dns.RcodeRefused { // the key may not, and hears so
+		t.Errorf("signed: %v", m)
+	}
+	if n := s.Counters.Limited.Of(ratelimit.Answers, ratelimit.Slip); n != 0 {
+		t.Errorf("%d were cut short", n)
+	}
+}
+
 func TestSetRateLimit(t *testing.T) {
 	o := testOptions(t)
 	s, _ := start(t, o)

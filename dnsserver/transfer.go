@@ -10,6 +10,7 @@ import (
 	"github.com/miekg/dns"
 
 	"dialtone/dnsserver/answer"
+	"dialtone/dnsserver/ratelimit"
 	"dialtone/dnsserver/transfer"
 	"dialtone/update/acl"
 	"dialtone/update/tsig"
@@ -46,6 +47,11 @@ func (s *Server) transfer(t *task) []byte {
 }
 
 func (s *Server) transferUDP(t *task, j *transferJob) []byte {
+	// A secondary's address is no secret.
+	like := ratelimit.Response{Class: ratelimit.Answers, QType: j.rq.Type, Name: []byte(j.rq.Zone.Lower())}
+	if !s.mayLeave(like, t.from, &t.w.scratch, t.sign.Key() != "") {
+		return nil
+	}
 	err := j.serve(func(msg []byte) error {
 		t.from.datagram(msg)
 		return nil

@@ -33,6 +33,7 @@ func (c Class) String() string {
 type Response struct {
 	Class    Class
 	Wildcard bool   // made by a wildcard of the zone Name
+	NoSlip   bool   // it has no short form; errors have none anyway
 	QType    uint16 // of answers
 	Name     []byte // lower-case wire form; not used after the call
 }
@@ -243,7 +244,7 @@ func (l *Limiter) debit(class Class, h uint64, client netip.Addr, r *Response, t
 		v = Send
 		if owed > l.burst[class] {
 			first = state&limited == 0
-			v, state = l.limit(r.Class, state)
+			v, state = l.limit(r, state)
 		}
 		if place.CompareAndSwap(word, tag<<tagShift|state|uint64(now+owed)) {
 			if first {
@@ -256,9 +257,9 @@ func (l *Limiter) debit(class Class, h uint64, client netip.Addr, r *Response, t
 }
 
 // limit decides what becomes of a response that is one too many.
-func (l *Limiter) limit(class Class, state uint64) (Verdict, uint64) {
+func (l *Limiter) limit(r *Response, state uint64) (Verdict, uint64) {
 	v, count := Drop, int(state>>slipShift&slipMask)
-	if count == 0 && l.o.Slip > 0 && class != Errors {
+	if count == 0 && l.o.Slip > 0 && r.Class != Errors && !r.NoSlip {
 		v = Slip
 	}
 	if count++; count >= l.o.Slip {
@@ -292,7 +293,7 @@ func (l *Limiter) owed(word uint64, now uint32) uint32 {
 	return o
 }
 
-// InUse counts the accounts that owe something, and Size is how many there can be.
+// InUse counts the accounts that owe something.
 func (l *Limiter) InUse() (n int) {
 	now := l.now.Load()
 	for i := range l.lines {
