@@ -46,7 +46,7 @@ end() {
   local status=$? name
   if [ $status -ne 0 ]; then
     echo "FAIL at: $step"
-    tail -n 20 "$work"/*.log 2>/dev/null || true
+    case $step in debootstrap* | boot*) tail -n 20 "$work"/*.log 2>/dev/null || true ;; esac
   fi
   for name in "${!machine[@]}"; do
     kill "${machine[$name]}" 2>/dev/null || true

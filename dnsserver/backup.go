@@ -127,8 +127,9 @@ func Restore(ctx context.Context, o Options, files []string, r RestoreOptions) (
 	case !errors.Is(err, control.ErrNoServer):
 		return nil, err
 	}
-	if owner, ok := ownerOf(o.DataDir); ok && owner != os.Getuid() {
-		return nil, control.Mistakef("the directory %s belongs to user %d: give the command as that user, lest the server cannot open what it makes", o.DataDir, owner)
+	owner, there := ownerOf(o.DataDir)
+	if there && owner.uid != os.Getuid() && os.Getuid() != 0 {
+		return nil, control.Mistakef("the directory %s belongs to user %d: give the command as that user or as root, lest the server cannot open what it makes", o.DataDir, owner.uid)
 	}
 	done, err := store.Restore(ctx, store.Options{Dir: o.DataDir, Logger: o.Logger}, files, store.RestoreOptions{
 		Ahead: r.Ahead, Now: o.Now(), Progress: r.Progress, Others: []string{control.AuditName, control.SocketName},
@@ -143,7 +144,11 @@ func Restore(ctx context.Context, o Options, files []string, r RestoreOptions) (
 		return nil, err
 	}
 	entry := control.Entry{Action: "restore", Who: control.Peer{UID: os.Getuid()}, Detail: fmt.Sprintf("backup of %s, %d zones", done.Time.Format(time.RFC3339), len(done.Zones))}
-	if err := control.NewAudit(o.DataDir, o.Now).Append(entry); err != nil {
+	err = control.NewAudit(o.DataDir, o.Now).Append(entry)
+	if there {
+		err = errors.Join(err, owner.give(o.DataDir))
+	}
+	if err != nil {
 		return done, fmt.Errorf("the backup is restored, but %w", err)
 	}
 	return done, nil

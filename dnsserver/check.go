@@ -1,6 +1,10 @@
 package dnsserver
 
-import "dialtone/zone/store"
+import (
+	"errors"
+
+	"dialtone/zone/store"
+)
 
 // StoreReport is what CheckStore has found.
 type StoreReport = store.Report
@@ -13,7 +17,11 @@ type StoreFinding = store.Finding
 // nothing. progress, which may be nil, hears how many octets were read of how many. The error is a *DataDirError
 // where the user can do something.
 func CheckStore(dir string, repair bool, progress func(done, of int64)) (*StoreReport, error) {
+	owner, there := ownerOf(dir)
 	report, err := store.Check(store.CheckOptions{Dir: dir, Repair: repair, Progress: progress})
+	if report != nil && report.Repaired && there {
+		err = errors.Join(err, owner.give(dir))
+	}
 	if err != nil {
 		return report, &DataDirError{err}
 	}

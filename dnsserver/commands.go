@@ -187,8 +187,8 @@ func (s *Server) openStore() error {
 	if store.Fresh(dir) {
 		return nil // it is the server that makes it, perhaps as a whole (store.Build)
 	}
-	if owner, ok := ownerOf(dir); ok && owner != os.Getuid() {
-		return control.Mistakef("no server runs on %s, and the directory belongs to user %d: give the command as that user, or start the server", dir, owner)
+	if owner, ok := ownerOf(dir); ok && owner.uid != os.Getuid() {
+		return control.Mistakef("no server runs on %s, and the directory belongs to user %d: give the command as that user, or start the server", dir, owner.uid)
 	}
 	var err error
 	s.store, err = store.Open(s.storeOptions())

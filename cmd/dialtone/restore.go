@@ -45,6 +45,9 @@ phones themselves, at the latest when they refresh.`,
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
+			if _, err := defaultConfig(c); err != nil {
+				return err
+			}
 			if c.Flags().Changed("serial-ahead") && (ahead < 0 || ahead > dnsserver.MaxSerialAhead) {
 				return usage(c, fmt.Sprintf("--serial-ahead is a number from 0 to %d", int64(dnsserver.MaxSerialAhead)))
 			}

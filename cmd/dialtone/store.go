@@ -51,7 +51,7 @@ The exit code is 1 when something is damaged, or was and is lost.`,
 			return f.check(c, args)
 		},
 	}
-	c.Flags().StringVarP(&f.config, "config", "c", "", "the server's configuration file (YAML), which names the data directory")
+	c.Flags().StringVarP(&f.config, "config", "c", "", "the server's configuration file, which names the data directory (YAML; default /etc/dialtone/dialtone.yaml, unless there is ./dialtone-data)")
 	c.Flags().BoolVar(&f.repair, "repair", false, "make a new store of what can be had")
 	c.Flags().BoolVar(&f.json, "json", false, "print one line of JSON")
 	return c
@@ -62,7 +62,10 @@ func (f *storeFlags) check(c *cobra.Command, args []string) error {
 	if len(args) == 1 {
 		dir = args[0]
 	} else {
-		var err error
+		_, err := defaultConfig(c)
+		if err != nil {
+			return err
+		}
 		if conf, _, err = load(f.config); err != nil {
 			return err
 		}
