@@ -39,6 +39,7 @@ const (
 	LimitTransfers
 	LimitTransfersPerAddress
 	LimitRate
+	LimitUDPBuffer // datagrams that the kernel threw away, mostly because it was full
 	numLimits
 )
 
@@ -69,6 +70,7 @@ var limitNames = [numLimits]string{
 	LimitTransfers:           "transfers",
 	LimitTransfersPerAddress: "transfers_per_address",
 	LimitRate:                "rate_limit",
+	LimitUDPBuffer:           "udp_buffer",
 }
 
 // String is the name of the limit's setting.
@@ -111,6 +113,12 @@ func (s *Server) limitHits(l Limit) uint64 {
 		n += s.answered.filled()
 	case l == LimitRate:
 		n += s.Counters.Limited.inAll()
+	case l == LimitUDPBuffer:
+		for _, listener := range s.listeners {
+			for _, sock := range listener.sockets {
+				n += uint64(sock.Dropped())
+			}
+		}
 	case s.transferServer == nil: // none is served
 	case l == LimitTransfers:
 		n += s.transferServer.Counters.Busy.Load() - s.transferServer.Counters.BusyAddress.Load()

@@ -154,3 +154,6 @@ func (x *Sender) Add(msg []byte, p Peer) {
 
 // Flush has nothing left to send.
 func (x *Sender) Flush() {}
+
+// Dropped is 0: systems have no common way to tell.
+func (s *Socket) Dropped() uint32 { return 0 }
