@@ -125,8 +125,8 @@ func (s *Server) loadZone(ctx context.Context, o ZoneOptions) (*zone.Zone, error
 		Apex: o.Apex, Store: st, JournalMaxAge: o.JournalMaxAge, JournalMaxSize: o.JournalMaxSize,
 		QueueLen: s.opts.Limits.UpdateQueue, Waiting: s.waiting, MaxRecords: o.MaxRecords, BatchOps: s.opts.Limits.BatchOps,
 		CommitInterval: s.opts.Limits.CommitInterval, RefreshInterval: s.opts.Limits.RefreshInterval, Logger: s.log, Loaded: inMemory, Now: s.opts.Now,
-		Committed: s.instruments.committed,
-		Progress:  func(n int) { s.opts.Progress(Progress{Zone: o.Apex, Phase: Loading, Records: n}) },
+		Committed: s.instruments.committed, Leases: s.leases,
+		Progress: func(n int) { s.opts.Progress(Progress{Zone: o.Apex, Phase: Loading, Records: n}) },
 	})
 	if err != nil {
 		return nil, &ZoneError{Apex: o.Apex, Err: err}

@@ -37,7 +37,8 @@ import (
 
 // held is what a zone keeps beside records.
 type held struct {
-	any atomic.Bool // there is something in leases
+	any  atomic.Bool // there is something in leases
+	told sync.Once   // Options.Leases has heard of it
 	// ended are the numbers whose leases have ended, until the records are gone;
 	// nil for none, which is nearly always.
 	ended atomic.Pointer[hidden]
@@ -83,8 +84,17 @@ func (z *Zone) loadHeld() error {
 	for _, s := range list {
 		h.mu.signers[s.Key] = s
 	}
-	h.any.Store(h.mu.leases.Len() > 0)
+	z.noteLeasesLocked()
 	return err
+}
+
+// noteLeasesLocked is called when something has been put into leases.
+func (z *Zone) noteLeasesLocked() {
+	h := &z.held
+	h.any.Store(h.mu.leases.Len() > 0)
+	if h.mu.leases.Len() > 0 {
+		h.told.Do(func() { z.o.Leases(z) })
+	}
 }
 
 // leaseOf is what memory keeps of a registration, and registrationOf the other
@@ -131,9 +141,10 @@ func (z *Zone) KeyEnded(number string, now time.Time) bool {
 // count.
 func (z *Zone) LeasesEnded() uint64 { return z.held.endedCount.Load() }
 
-// apply takes over what a commit has put beside records. It comes after its
+// applyHeld takes over what a commit has put beside records. It comes after its
 // records are published.
-func (h *held) apply(c *store.Held) {
+func (z *Zone) applyHeld(c *store.Held) {
+	h := &z.held
 	if len(c.Registrations)+len(c.Signers) == 0 {
 		return
 	}
@@ -147,7 +158,7 @@ func (h *held) apply(c *store.Held) {
 		s.Key = rr.Name(strings.Clone(string(s.Key)))
 		h.mu.signers[s.Key] = s
 	}
-	h.any.Store(h.mu.leases.Len() > 0)
+	z.noteLeasesLocked()
 }
 
 // truth gives what memory has of what a failed commit would have put. What only

@@ -142,6 +142,16 @@ func (z *Zone) Close() error {
 	return nil
 }
 
+// Closed tells whether Close has ended.
+func (z *Zone) Closed() bool {
+	select {
+	case <-z.stopped:
+		return true
+	default:
+		return false
+	}
+}
+
 // writer is what only the writer goroutine, and Open before it, touches.
 type writer struct {
 	z       *Zone
@@ -420,7 +430,7 @@ func (w *writer) commit(c *store.Commit) {
 			w.apply(c)
 			w.z.o.Trace("publish")
 		}
-		w.z.held.apply(&c.Held)
+		w.z.applyHeld(&c.Held)
 		w.z.held.revive(w.draft.held.numbers, w.z.o.Now().UnixMilli())
 	}
 	serial := w.z.cur.Load().serial

@@ -67,6 +67,10 @@ type Options struct {
 	// read the store.
 	Loaded *Loaded
 
+	// Leases hears once, at Open or later, that the zone has come to have leases or
+	// signatures: EndLeases has nothing to do before. It must not block.
+	Leases func(z *Zone)
+
 	// Progress hears now and then, while Open loads, how many RRsets there are.
 	Progress func(rrsets int)
 
@@ -124,6 +128,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.Leases == nil {
+		o.Leases = func(*Zone) {}
 	}
 	if o.Progress == nil {
 		o.Progress = func(int) {}

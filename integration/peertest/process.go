@@ -114,8 +114,13 @@ func (p *Process) Wait(t testing.TB) int {
 // Ready polls until probe succeeds, and fails at once when the program ends before.
 func (p *Process) Ready(t testing.TB, probe func() error) {
 	t.Helper()
+	p.readyWithin(t, Patience, probe)
+}
+
+func (p *Process) readyWithin(t testing.TB, within time.Duration, probe func() error) {
+	t.Helper()
 	var last error
-	err := poll(Patience, p.done, func() error { last = probe(); return last })
+	err := poll(within, p.done, func() error { last = probe(); return last })
 	if err != nil {
 		t.Fatalf("%s did not come up: %v (%v); its log:\n%s", p.Name, err, last, tail(p.Log(), 60))
 	}

@@ -20,13 +20,16 @@ type Server struct {
 	Dir  string
 	argv []string
 	zone string // a zone that is asked for to see whether the server is up
+
+	// StartsWithin is how long it may take to come up, when that is more than Patience.
+	StartsWithin time.Duration
 }
 
 // launch starts the program and waits until it answers for the zone.
 func (s *Server) launch(t testing.TB) {
 	t.Helper()
 	s.Process = Start(t, filepath.Base(s.argv[0]), s.Dir, s.argv...)
-	s.Ready(t, s.answers)
+	s.readyWithin(t, max(Patience, s.StartsWithin), s.answers)
 }
 
 // answers asks for the SOA of the server's zone over UDP and TCP.
@@ -65,6 +68,15 @@ func Dialtone(t testing.TB, zone, config string, files map[string]string) *Serve
 	t.Helper()
 	s := NewDialtone(t, config, files)
 	s.zone = dns.Fqdn(zone)
+	s.launch(t)
+	return s
+}
+
+// DialtoneWithin is Dialtone for one that has much to load.
+func DialtoneWithin(t testing.TB, within time.Duration, zone, config string, files map[string]string) *Server {
+	t.Helper()
+	s := NewDialtone(t, config, files)
+	s.zone, s.StartsWithin = dns.Fqdn(zone), within
 	s.launch(t)
 	return s
 }

@@ -1,11 +1,12 @@
 package table
 
-// Path is a name with all its suffixes and their hashes, for the writer.
+// Path is a name with all its suffixes and their hashes, for the writer. It grows with the names that it is set to: each zone has
+// two, and a server may have very many zones.
 type Path struct {
 	orig, lower []byte
 	labels      int
-	off         [128]uint8
-	hash        [128]Hash // of the last k labels; hash[0] is the apex
+	off         []uint8 // of the labels
+	hash        []Hash  // of the last k labels; hash[0] is the apex
 }
 
 // SetPath takes a name relative to the apex: whole labels in wire form in any
@@ -13,22 +14,22 @@ type Path struct {
 func (t *Table) SetPath(p *Path, name []byte) {
 	p.orig = name
 	p.lower = append(p.lower[:0], name...)
-	p.labels = 0
+	p.off = p.off[:0]
 	for i := 0; i < len(name); i += int(name[i]) + 1 {
-		p.off[p.labels] = uint8(i)
-		p.labels++
+		p.off = append(p.off, uint8(i))
 	}
+	p.labels = len(p.off)
 	for i, c := range p.lower {
 		if 'A' <= c && c <= 'Z' {
 			p.lower[i] = c | 0x20
 		}
 	}
 	h := Hash(0)
-	p.hash[0] = h
+	p.hash = append(p.hash[:0], h)
 	for k := 1; k <= p.labels; k++ {
 		i := int(p.off[p.labels-k])
 		h = t.Extend(h, p.lower[i+1:i+1+int(p.lower[i])])
-		p.hash[k] = h
+		p.hash = append(p.hash, h)
 	}
 }
 

@@ -23,11 +23,11 @@ const (
 type slabs struct {
 	table *Table
 	list  atomic.Pointer[[][]byte]
-	used  int // octets given out of the last slab
-	last  int // the slab that is being filled; -1 before the first
-	free  [sizeClasses][]ref
-	bytes int64 // octets of all slabs
-	live  int64 // octets in use
+	used  int                 // octets given out of the last slab
+	last  int                 // the slab that is being filled; -1 before the first
+	free  *[sizeClasses][]ref // nil before the first: very many zones never change
+	bytes int64               // octets of all slabs
+	live  int64               // octets in use
 }
 
 // Size classes: every 8 octets up to 512, then four a doubling. A node of the
@@ -58,10 +58,12 @@ func (s *slabs) init(t *Table) {
 func (s *slabs) alloc(size int) (ref, []byte) {
 	class, octets := classOf(size)
 	s.live += int64(octets)
-	if f := s.free[class]; len(f) > 0 {
-		r := f[len(f)-1]
-		s.free[class] = f[:len(f)-1]
-		return r, s.at(r)[:octets:octets]
+	if s.free != nil {
+		if f := s.free[class]; len(f) > 0 {
+			r := f[len(f)-1]
+			s.free[class] = f[:len(f)-1]
+			return r, s.at(r)[:octets:octets]
+		}
 	}
 	if s.last < 0 {
 		s.grow(slabMin)
@@ -97,7 +99,7 @@ func (s *slabs) releaseTail() {
 	for rest >= unit {
 		n := min(rest/unit*unit, 512)
 		class, _ := classOf(n)
-		s.free[class] = append(s.free[class], ref(s.last<<offsetBits|s.used/unit))
+		s.keep(class, ref(s.last<<offsetBits|s.used/unit))
 		s.used, rest = s.used+n, rest-n
 	}
 }
@@ -120,6 +122,13 @@ func (s *slabs) at(r ref) []byte {
 func (s *slabs) release(r ref, size int) {
 	class, octets := classOf(size)
 	s.live -= int64(octets)
+	s.keep(class, r)
+}
+
+func (s *slabs) keep(class int, r ref) {
+	if s.free == nil {
+		s.free = new([sizeClasses][]ref)
+	}
 	s.free[class] = append(s.free[class], r)
 }
 
