@@ -459,7 +459,7 @@ func fewChecks(t *testing.T) {
 	if asked {
 		return
 	}
-	if err := flag.Set("rapid.checks", "20"); err != nil {
+	if err := flag.Set("rapid.checks", "12"); err != nil {
 		t.Fatal(err)
 	}
 }
