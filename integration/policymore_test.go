@@ -25,7 +25,7 @@ var modules = map[string]string{
 	"github.com/mdlayher/netlink":         "phone",
 	"github.com/makiuchi-d/gozxing":       "cmd/dialtone", // in tests
 	"github.com/mdp/qrterminal/v3":        "cmd/dialtone",
-	"github.com/miekg/dns": "cmd/dialtone config dnsserver dnsserver/answer dnsserver/tap dnsserver/transfer integration integration/bench" +
+	"github.com/miekg/dns": "cmd/dialtone config dnsserver dnsserver/answer dnsserver/tap dnsserver/transfer integration integration/bench integration/hard" +
 		" integration/bench/load integration/linear integration/peertest integration/soak phone update update/acl update/sig0 update/tsig zone zone/masterfile zone/rr zone/zonetest",
 	"github.com/pion/rtp":                 "phone/call",
 	"github.com/pion/sdp/v3":              "phone/call",
