@@ -22,7 +22,7 @@ import (
 // seconds are remembered; those that come again later get BADTIME then, and are
 // not done again either.
 type answered struct {
-	limit int // Limits.UpdateAnswers
+	limit int // Limits.UpdateAnswers; guarded by mu
 	seed  maphash.Seed
 	mu    struct {
 		sync.Mutex
@@ -361,6 +361,13 @@ func (a *answered) tick(now time.Time) {
 	if now.Sub(a.mu.since).Abs() >= answeredFor {
 		a.turnLocked(generation{}, now) // what a burst took is given back
 	}
+}
+
+// set changes the limit.
+func (a *answered) set(limit int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.limit = limit
 }
 
 // filled tells how often the limit was reached.

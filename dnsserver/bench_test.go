@@ -226,7 +226,7 @@ func BenchmarkCountReply(b *testing.B) {
 			h := &udpReader{s: s, reader: zone.NewReader(), replies: new(batchTally)}
 			defer h.reader.Close()
 			raw, _ := query("100."+apex, dns.TypeA).Pack()
-			s.responder.Respond(raw, make([]byte, 1232), false, 0, &h.scratch)
+			s.conf().responder.Respond(raw, make([]byte, 1232), false, 0, &h.scratch)
 			b.ReportAllocs()
 			for left := b.N; left > 0; left -= batch {
 				for range min(left, batch) {

@@ -21,12 +21,12 @@ func (s *Server) build(ctx context.Context) error {
 	if !store.Fresh(s.opts.DataDir) || s.fileOctets() < s.opts.buildFrom {
 		return nil
 	}
-	if err := s.refuseTwins(); err != nil {
+	if err := refuseTwins(s.conf().Zones); err != nil {
 		return err
 	}
 	var faults []error
 	err := store.Build(s.storeOptions(), func(yield func(store.Content, error) bool) {
-		for _, o := range s.opts.Zones {
+		for _, o := range s.conf().Zones {
 			content, serial, err := s.read(o)
 			if err == nil {
 				err = ctx.Err()
@@ -73,7 +73,7 @@ func also(l *zone.Loaded, sets iter.Seq2[*rr.Octets, error]) iter.Seq2[*rr.Octet
 
 // fileOctets is the size of the zones' files; one that is missing is told of when it is read.
 func (s *Server) fileOctets() (octets int64) {
-	for _, z := range s.opts.Zones {
+	for _, z := range s.conf().Zones {
 		if fi, err := os.Stat(z.File); err == nil {
 			octets += fi.Size()
 		}

@@ -176,7 +176,7 @@ func (s *Server) collectZones(e exporter) {
 		r.End()
 		f.add(z, names, octets)
 		if served := s.zoneOf(z.Apex()); served != nil {
-			f.updates.sum(&served.updates)
+			f.updates.sum(served.updates)
 		}
 		if f == &own {
 			apex := z.Apex().String()

@@ -35,7 +35,7 @@ func (c *commands) init(s *Server) {
 	c.histories = make(chan struct{}, maxHistories)
 	c.log = control.NewAudit(s.opts.DataDir, s.opts.Now)
 	c.book = keys.New(keys.Options{
-		Configured: s.opts.Keys, Changed: s.keyChanged, Audit: s.audit,
+		Configured: s.conf().Keys, Changed: s.keyChanged, Audit: s.audit,
 		Now: s.opts.Now, DataDir: s.opts.DataDir,
 	})
 	c.book.Register(c.server)
@@ -44,6 +44,7 @@ func (c *commands) init(s *Server) {
 	control.HandleDownload(c.server, RequestBackup, c.backup)
 	control.Handle(c.server, RequestLogLevel, c.logLevel)
 	c.registerProfiles()
+	control.Handle(c.server, RequestReload, c.reload)
 }
 
 // keyChanged makes the server forget keys of one zone, and returns when what they have signed before is done.
@@ -118,8 +119,8 @@ func (c *commands) close() {
 
 // keyZones are the zones as keys are looked up in them.
 func (s *Server) keyZones() []*keys.Zone {
-	zones := make([]*keys.Zone, 0, len(s.opts.Zones))
-	for _, o := range s.opts.Zones {
+	zones := make([]*keys.Zone, 0, len(s.conf().Zones))
+	for _, o := range s.conf().Zones {
 		z := &keys.Zone{Apex: o.Apex, Seed: o.Seed}
 		if s.store != nil {
 			if st, err := s.store.Zone(o.Apex); err == nil {
@@ -153,9 +154,7 @@ func Commands(ctx context.Context, o Options) (*control.Client, error) {
 	if !errors.Is(err, control.ErrNoServer) {
 		return c, err
 	}
-	s := &Server{opts: o.withDefaults()}
-	s.log = s.opts.Logger
-	s.instruments.init()
+	s := newServer(o)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.openStore(); err != nil {
 		s.cancel()

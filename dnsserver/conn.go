@@ -113,7 +113,7 @@ func (c *conn) idleSince() (int64, bool) {
 
 // awaitMessage sets the idle timer. Only a complete message does that (RFC 7766, section 6.2.3).
 func (c *conn) awaitMessage() {
-	c.nc.SetReadDeadline(time.Now().Add(c.s.opts.Limits.TCPIdle))
+	c.nc.SetReadDeadline(time.Now().Add(c.s.conf().Limits.TCPIdle))
 	if c.stopping.Load() {
 		c.nc.SetReadDeadline(time.Unix(1, 0))
 	}
@@ -206,13 +206,13 @@ func (c *conn) messages(b []byte) (used int, ok bool) {
 func (c *conn) waitRoom() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if int(c.inFlight.Load()) >= c.s.opts.Limits.TCPInFlight {
+	if int(c.inFlight.Load()) >= c.s.conf().Limits.TCPInFlight {
 		c.s.Counters.Limits.Hit(LimitTCPInFlight)
 	}
 	if len(c.mu.out) > maxQueued {
 		c.s.Counters.Limits.Hit(LimitTCPQueued)
 	}
-	for !c.mu.closed && (len(c.mu.out) > maxQueued || int(c.inFlight.Load()) >= c.s.opts.Limits.TCPInFlight) {
+	for !c.mu.closed && (len(c.mu.out) > maxQueued || int(c.inFlight.Load()) >= c.s.conf().Limits.TCPInFlight) {
 		wake(c.wake)
 		c.mu.room.Wait()
 	}
@@ -234,7 +234,7 @@ func (c *conn) message(msg []byte) {
 		s.tap.Request(msg, s.peer(&c.from), begun)
 	}
 	w.reader.Begin()
-	n, verdict := s.responder.Respond(msg, w.out(), true, 0, &w.scratch)
+	n, verdict := s.conf().responder.Respond(msg, w.out(), true, 0, &w.scratch)
 	w.reader.End()
 	switch verdict {
 	case answer.Reply:

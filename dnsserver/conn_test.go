@@ -17,16 +17,13 @@ import (
 	"github.com/miekg/dns"
 
 	"dialtone/dnsserver/answer"
-	"dialtone/zone"
 )
 
 // connServer has what connections need and serves no zone: queries are answered REFUSED.
 func connServer(limits Limits) *Server {
-	s := &Server{opts: Options{Limits: limits}.withDefaults(), zones: zone.NewZones()}
-	s.log = slog.New(slog.DiscardHandler)
-	s.instruments.init()
+	s := newServer(Options{Limits: limits, Logger: slog.New(slog.DiscardHandler)})
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.responder = answer.New(answer.Options{Zones: s.zones})
+	s.conf().responder = answer.New(answer.Options{Zones: s.zones})
 	s.tcp.init()
 	s.late.wake = make(chan struct{}, 1)
 	return s

@@ -101,7 +101,7 @@ func appendFrame(frames, msg []byte) []byte {
 
 // write writes whole frames at once (RFC 7766, section 8); false when the peer is gone or too slow.
 func (c *conn) write(frames []byte) bool {
-	c.nc.SetWriteDeadline(time.Now().Add(c.s.opts.Limits.TCPWrite))
+	c.nc.SetWriteDeadline(time.Now().Add(c.s.conf().Limits.TCPWrite))
 	_, err := c.nc.Write(frames)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		c.s.Counters.TCPStalled.Add(1)

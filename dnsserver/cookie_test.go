@@ -183,8 +183,8 @@ func TestCookiesSwitchedOff(t *testing.T) {
 // The clock of cookies goes on while the server runs, and only then.
 func TestClockOfCookies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &Server{opts: Options{}.withDefaults()}
-		s.responder = answer.New(answer.Options{CookieSecrets: s.opts.CookieSecrets})
+		s := newServer(Options{})
+		s.conf().responder = answer.New(answer.Options{CookieSecrets: s.conf().CookieSecrets})
 		s.ctx, s.cancel = context.WithCancel(context.Background())
 		s.readers.Go(s.tick)
 		w := newWorker()
@@ -195,7 +195,7 @@ func TestClockOfCookies(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			n, _ := s.responder.Respond(msg, w.out(), false, 0, &w.scratch)
+			n, _ := s.conf().responder.Respond(msg, w.out(), false, 0, &w.scratch)
 			m := new(dns.Msg)
 			if err := m.Unpack(w.out()[:n]); err != nil {
 				t.Fatal(err)

@@ -51,7 +51,7 @@ func (s *Server) answerSlow(w *worker, msg []byte, from *client) []byte {
 	}
 	t := &task{w: w, msg: sign.Strip(msg), from: from, sign: sign, now: now}
 	w.reader.Begin()
-	n, verdict := s.responder.Respond(t.msg, w.out(), from.tcp(), sign.Overhead(), &w.scratch)
+	n, verdict := s.conf().responder.Respond(t.msg, w.out(), from.tcp(), sign.Overhead(), &w.scratch)
 	w.reader.End()
 	switch verdict {
 	case answer.Reply:
@@ -88,7 +88,7 @@ func (s *Server) refuse(t *task, rcode uint16, ede *answer.EDE) []byte {
 	if !s.mayRefuse(t.from, &t.w.scratch, t.sign.Key() != "") {
 		return nil
 	}
-	n := s.responder.Error(t.msg, t.w.out(), t.from.tcp(), t.sign.Overhead(), rcode, ede, &t.w.scratch)
+	n := s.conf().responder.Error(t.msg, t.w.out(), t.from.tcp(), t.sign.Overhead(), rcode, ede, &t.w.scratch)
 	return s.signed(t, n)
 }
 
@@ -103,7 +103,7 @@ func (s *Server) unverified(w *worker, msg []byte, from *client, err error, now 
 	if !s.mayRefuse(from, &w.scratch, fault.TSIGError == dns.RcodeBadTime) { // of which the MAC is right
 		return nil
 	}
-	n := s.responder.Error(msg, w.out(), from.tcp(), fault.Overhead(), fault.Rcode, nil, &w.scratch)
+	n := s.conf().responder.Error(msg, w.out(), from.tcp(), fault.Overhead(), fault.Rcode, nil, &w.scratch)
 	if n == 0 {
 		return nil
 	}

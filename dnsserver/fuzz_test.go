@@ -45,7 +45,7 @@ func FuzzMessage(f *testing.F) {
 	f.Cleanup(w.reader.Close)
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		w.reader.Begin()
-		n, verdict := s.responder.Respond(msg, w.out()[:1232], false, 0, &w.scratch)
+		n, verdict := s.conf().responder.Respond(msg, w.out()[:1232], false, 0, &w.scratch)
 		w.reader.End()
 		reply := w.out()[:n]
 		switch verdict {

@@ -21,7 +21,7 @@ func queueLimit(err error) Limit {
 // collectLevels tells of each limit on something that comes and goes how much of
 // it there is, and how much there may be.
 func (s *Server) collectLevels(e exporter) {
-	l := &s.opts.Limits
+	l := &s.conf().Limits
 	level := func(limit Limit, n, of int) {
 		e.gauge("limit_level", "How much there is of what a limit is on: where each zone, address or sender has it, of the one that has most.", float64(n), "limit", limit.String())
 		e.gauge("limit_bound", "How much there may be.", float64(of), "limit", limit.String())

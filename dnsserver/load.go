@@ -23,28 +23,38 @@ type servedZone struct {
 	o      ZoneOptions
 	z      *zone.Zone
 	limits update.Limits
+	told   bool // the notifier hears of its changes
 
-	updates ruleTally
+	updates *ruleTally // it goes on through reloads
+}
+
+func newServed(o ZoneOptions, z *zone.Zone, limits Limits) *servedZone {
+	return &servedZone{o: o, z: z, updates: new(ruleTally), limits: update.Limits{
+		MaxTTL: o.MaxTTL, MaxRecordsPerRRset: limits.RRsetRecords, MaxRecordsPerName: limits.NameRecords, Lease: withDefaultLease(o.Lease),
+		NamesPerNumber: limits.NamesPerNumber,
+	}}
 }
 
 // zoneOf gives the zone with exactly this apex, or nil.
-func (s *Server) zoneOf(apex rr.Name) *servedZone { return s.byApex[apex.Lower()] }
+func (s *Server) zoneOf(apex rr.Name) *servedZone { return s.conf().byApex[apex.Lower()] }
 
 // loadZones seeds and opens all zones, several at a time, and tells of all that cannot be served.
 func (s *Server) loadZones(ctx context.Context) error {
-	if err := s.refuseTwins(); err != nil {
+	conf := *s.conf()
+	conf.byApex = map[rr.Name]*servedZone{}
+	if err := refuseTwins(conf.Zones); err != nil {
 		return err
 	}
-	opened := make([]*zone.Zone, len(s.opts.Zones))
-	faults := make([]error, len(s.opts.Zones))
+	opened := make([]*zone.Zone, len(conf.Zones))
+	faults := make([]error, len(conf.Zones))
 	var wg sync.WaitGroup
 	// More than there are processors: seeding waits for the disk.
 	slots := make(chan struct{}, 4*runtime.GOMAXPROCS(0))
-	for i, o := range s.opts.Zones {
+	for i, o := range conf.Zones {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			opened[i], faults[i] = s.loadZone(ctx, o)
+			opened[i], faults[i] = s.loadZone(ctx, o, conf.Limits)
 		})
 	}
 	wg.Wait()
@@ -52,18 +62,16 @@ func (s *Server) loadZones(ctx context.Context) error {
 		s.built[apex] = nil // used up
 	}
 	var all []*zone.Zone
-	for i, o := range s.opts.Zones {
+	for i, o := range conf.Zones {
 		z := opened[i]
 		if z == nil {
 			continue
 		}
 		all = append(all, z)
 		// Kept even if another one failed: it is to be closed.
-		s.byApex[o.Apex.Lower()] = &servedZone{o: o, z: z, limits: update.Limits{
-			MaxTTL: o.MaxTTL, MaxRecordsPerRRset: s.opts.Limits.RRsetRecords, MaxRecordsPerName: s.opts.Limits.NameRecords, Lease: withDefaultLease(o.Lease),
-			NamesPerNumber: s.opts.Limits.NamesPerNumber,
-		}}
+		conf.byApex[o.Apex.Lower()] = newServed(o, z, conf.Limits)
 	}
+	s.current.Store(&conf)
 	if err := errors.Join(append(faults, s.zones.Add(all...))...); err != nil {
 		return err
 	}
@@ -78,9 +86,9 @@ func withDefaultLease(l update.LeaseLimits) update.LeaseLimits {
 }
 
 // refuseTwins keeps a zone from having two writers.
-func (s *Server) refuseTwins() error {
+func refuseTwins(zones []ZoneOptions) error {
 	seen := map[rr.Name]bool{}
-	for _, o := range s.opts.Zones {
+	for _, o := range zones {
 		if seen[o.Apex.Lower()] {
 			return &ZoneError{Apex: o.Apex, Err: errors.New("the zone is configured twice")}
 		}
@@ -100,7 +108,7 @@ func (s *Server) noteUnserved() error {
 	return err
 }
 
-func (s *Server) loadZone(ctx context.Context, o ZoneOptions) (*zone.Zone, error) {
+func (s *Server) loadZone(ctx context.Context, o ZoneOptions, limits Limits) (*zone.Zone, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &ZoneError{Apex: o.Apex, Err: err}
 	}
@@ -122,9 +130,8 @@ func (s *Server) loadZone(ctx context.Context, o ZoneOptions) (*zone.Zone, error
 		s.log.Info("zone read from the data directory; its file is not read again", "op", "start", "zone", o.Apex, "serial", meta.Serial, "file", o.File)
 	}
 	z, err := zone.Open(ctx, zone.Options{
-		Apex: o.Apex, Store: st, JournalMaxAge: o.JournalMaxAge, JournalMaxSize: o.JournalMaxSize,
-		QueueLen: s.opts.Limits.UpdateQueue, Waiting: s.waiting, MaxRecords: o.MaxRecords, BatchOps: s.opts.Limits.BatchOps,
-		CommitInterval: s.opts.Limits.CommitInterval, RefreshInterval: s.opts.Limits.RefreshInterval, Logger: s.log, Loaded: inMemory, Now: s.opts.Now,
+		Apex: o.Apex, Store: st, Bounds: bounds(o, limits), Waiting: s.waiting,
+		Logger: s.log, Loaded: inMemory, Now: s.opts.Now,
 		Committed: s.instruments.committed, Leases: s.leases,
 		Progress: func(n int) { s.opts.Progress(Progress{Zone: o.Apex, Phase: Loading, Records: n}) },
 	})
@@ -132,6 +139,13 @@ func (s *Server) loadZone(ctx context.Context, o ZoneOptions) (*zone.Zone, error
 		return nil, &ZoneError{Apex: o.Apex, Err: err}
 	}
 	return z, nil
+}
+
+func bounds(o ZoneOptions, limits Limits) zone.Bounds {
+	return zone.Bounds{
+		JournalMaxAge: o.JournalMaxAge, JournalMaxSize: o.JournalMaxSize, MaxRecords: o.MaxRecords,
+		QueueLen: limits.UpdateQueue, BatchOps: limits.BatchOps, CommitInterval: limits.CommitInterval, RefreshInterval: limits.RefreshInterval,
+	}
 }
 
 // builtIn stands for the file name of ZoneOptions.Text.

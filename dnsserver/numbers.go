@@ -78,7 +78,7 @@ func (c *commands) registerNumbers() {
 // zoneFor finds the zone of a number.
 func (c *commands) zoneFor(q NumberQuestion) (*servedZone, error) {
 	s := c.s
-	if len(s.byApex) == 0 {
+	if len(s.conf().byApex) == 0 {
 		return nil, control.Mistakef("no server runs on %s: numbers are known to a running one only", s.opts.DataDir)
 	}
 	apex, err := c.apexFor(q)
@@ -102,22 +102,22 @@ func (c *commands) namedZone(name string) (*servedZone, error) {
 
 // apexFor finds the name of the zone of a number.
 func (c *commands) apexFor(q NumberQuestion) (rr.Name, error) {
-	s := c.s
+	zones := c.s.conf().Zones
 	if !rr.IsNumber(q.Number) {
 		return "", control.Mistakef("%q is not a number of 1 to %d digits", q.Number, rr.MaxDigits)
 	}
 	if q.Zone == "" {
-		if len(s.opts.Zones) > 1 {
+		if len(zones) > 1 {
 			return "", control.Mistakef("there are several zones: name one with --zone")
 		}
-		return s.opts.Zones[0].Apex, nil
+		return zones[0].Apex, nil
 	}
 	apex, err := rr.ParseName(q.Zone)
 	if err != nil {
 		return "", control.Mistakef("zone %q: %v", q.Zone, err)
 	}
-	if i := slices.IndexFunc(s.opts.Zones, func(z ZoneOptions) bool { return z.Apex.EqualFold(apex) }); i >= 0 {
-		return s.opts.Zones[i].Apex, nil
+	if i := slices.IndexFunc(zones, func(z ZoneOptions) bool { return z.Apex.EqualFold(apex) }); i >= 0 {
+		return zones[i].Apex, nil
 	}
 	return "", control.Mistakef("the zone %s is not served here", apex)
 }

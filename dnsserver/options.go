@@ -63,6 +63,10 @@ type Options struct {
 	// zone, and should not take long.
 	Progress func(Progress)
 
+	// Reread, when not nil, is what a reload does: it reads the configuration again, hands it to apply, and adds to
+	// the result what it knows better. Its errors are for who asked, with all faults.
+	Reread func(apply func(Options) (Reloaded, error)) (Reloaded, error)
+
 	// failCommit makes commits fail, for tests.
 	failCommit func() error
 	// buildFrom is the constant of that name, but for tests.

@@ -33,15 +33,16 @@ import (
 type publicKeys struct {
 	all      *rate.Limiter // verifications
 	unproven *rate.Limiter // of them, those for addresses that may be forged
-	each     int           // verifications of one source in sourcesPeriod
 	mu       struct {
 		sync.Mutex
 		verified map[sender]int
 		failed   map[sender]int
 		claims   map[sender]int
 		forgets  time.Time
+
+		each        int // verifications that one source may have in sourcesPeriod
+		claimsLimit int
 	}
-	claimsLimit int
 }
 
 // sender is what is counted as one sender. Those whose address may be forged
@@ -64,12 +65,23 @@ const (
 )
 
 func (p *publicKeys) init(now time.Time, perSecond, claims int) {
-	p.all = rate.NewLimiter(rate.Limit(perSecond), perSecond)
-	p.unproven = rate.NewLimiter(rate.Limit(max(1, perSecond/2)), max(1, perSecond/2))
-	p.each = max(1, perSecond*int(sourcesPeriod/time.Second)/sourceShare)
-	p.claimsLimit = claims
+	p.all, p.unproven = rate.NewLimiter(0, 0), rate.NewLimiter(0, 0)
+	p.set(now, perSecond, claims)
 	p.mu.forgets = now.Add(sourcesPeriod)
 	p.clearLocked()
+}
+
+// set changes the limits.
+func (p *publicKeys) set(now time.Time, perSecond, claims int) {
+	half := max(1, perSecond/2)
+	p.all.SetBurstAt(now, perSecond)
+	p.all.SetLimitAt(now, rate.Limit(perSecond))
+	p.unproven.SetBurstAt(now, half)
+	p.unproven.SetLimitAt(now, rate.Limit(half))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.each = max(1, perSecond*int(sourcesPeriod/time.Second)/sourceShare)
+	p.mu.claimsLimit = claims
 }
 
 func (p *publicKeys) clearLocked() {
@@ -122,7 +134,7 @@ func (p *publicKeys) mayVerify(who acl.Principal, now time.Time) error {
 	p.mu.Lock()
 	p.renewLocked(now)
 	failed := p.mu.failed[inMap(p.mu.failed, source)]
-	verified := 0
+	verified, each := 0, p.mu.each
 	if failed < failuresAllowed {
 		verified = count(p.mu.verified, source)
 	}
@@ -130,7 +142,7 @@ func (p *publicKeys) mayVerify(who acl.Principal, now time.Time) error {
 	switch {
 	case failed >= failuresAllowed:
 		return later(fmt.Sprintf("%d wrong signatures came from there within a minute: no more is verified until it is over", failed))
-	case verified >= p.each:
+	case verified >= each:
 		return later("too many signatures came from there within a minute: try again later")
 	case !who.Proven && !p.unproven.AllowN(now, 1), !p.all.AllowN(now, 1):
 		return later("too many signatures are to be verified: try again, over TCP")
@@ -149,8 +161,8 @@ func (p *publicKeys) mayClaim(who acl.Principal, now time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.renewLocked(now)
-	if count(p.mu.claims, sourceOf(who, 48)) >= p.claimsLimit {
-		return update.Beyond(LimitClaimsPerSource.String(), fmt.Sprintf("%d numbers were claimed from there in a minute (claims_per_source): try again later", p.claimsLimit))
+	if count(p.mu.claims, sourceOf(who, 48)) >= p.mu.claimsLimit {
+		return update.Beyond(LimitClaimsPerSource.String(), fmt.Sprintf("%d numbers were claimed from there in a minute (claims_per_source): try again later", p.mu.claimsLimit))
 	}
 	return nil
 }

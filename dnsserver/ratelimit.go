@@ -76,7 +76,7 @@ func (h *udpReader) limit(d *udp.Datagram, n int) int {
 	case ratelimit.Drop:
 		return 0
 	case ratelimit.Slip:
-		return h.s.responder.Slip(d.Msg, d.Out, &h.scratch)
+		return h.responder.Slip(d.Msg, d.Out, &h.scratch)
 	}
 	return n
 }

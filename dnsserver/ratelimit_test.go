@@ -221,7 +221,7 @@ func BenchmarkRateLimit(b *testing.B) {
 	reader := zone.NewReader()
 	defer reader.Close()
 	scratch := &answer.Scratch{Client: &client{addr: netip.MustParseAddrPort("192.0.2.1:5300")}}
-	out := make([]byte, 1232)
+	out, responder := make([]byte, 1232), s.conf().responder
 	for _, name := range []string{"off", "on"} {
 		b.Run(name, func(b *testing.B) {
 			l := ratelimit.New(ratelimit.Options{Rates: [ratelimit.Classes]int{1000, 1000, 1000, 1000, 1000}}, time.Now())
@@ -230,7 +230,7 @@ func BenchmarkRateLimit(b *testing.B) {
 			defer reader.End()
 			b.ReportAllocs()
 			for b.Loop() {
-				s.responder.Respond(raw, out, false, 0, scratch)
+				responder.Respond(raw, out, false, 0, scratch)
 				if name == "on" {
 					l.Take(scratch.Client.Addr(), scratch.Response(raw), &tally)
 				}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -34,7 +35,7 @@ import (
 // rate to hold.
 type senders struct {
 	seed              maphash.Seed
-	perKey, perSource int // updates a second; 0: no limit
+	perKey, perSource atomic.Int64 // updates a second; 0: no limit
 	mu                struct {
 		sync.Mutex
 		due simplelru.LRUCache[uint64, time.Time] // when a sender's last update was due by its rate; nil for no rates
@@ -45,8 +46,17 @@ type senders struct {
 const maxSenders = 1 << 16
 
 func (s *senders) init(l Limits) {
-	s.seed, s.perKey, s.perSource = maphash.MakeSeed(), l.UpdatesPerKey, l.UpdatesPerSource
-	if s.perKey > 0 || s.perSource > 0 {
+	s.seed = maphash.MakeSeed()
+	s.set(l)
+}
+
+// set changes the rates.
+func (s *senders) set(l Limits) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.perKey.Store(int64(l.UpdatesPerKey))
+	s.perSource.Store(int64(l.UpdatesPerSource))
+	if s.mu.due == nil && (l.UpdatesPerKey > 0 || l.UpdatesPerSource > 0) {
 		s.mu.due, _ = simplelru.NewLRU[uint64, time.Time](maxSenders, nil) // an error is for a size below 1
 	}
 }
@@ -69,16 +79,17 @@ func (s *senders) of(who acl.Principal) uint64 {
 // mayUpdate takes one update out of what its key and its source have in a
 // second.
 func (s *senders) mayUpdate(who acl.Principal, now time.Time) error {
-	if s.perKey <= 0 && s.perSource <= 0 {
+	perKey, perSource := int(s.perKey.Load()), int(s.perSource.Load())
+	if perKey <= 0 && perSource <= 0 {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.perKey > 0 && who.Key != "" && !s.takeLocked(s.ofKey(who.Key), s.perKey, now) {
-		return tooMany(LimitUpdatesPerKey, "key "+who.Key.String(), s.perKey)
+	if perKey > 0 && who.Key != "" && !s.takeLocked(s.ofKey(who.Key), perKey, now) {
+		return tooMany(LimitUpdatesPerKey, "key "+who.Key.String(), perKey)
 	}
-	if s.perSource > 0 && !s.takeLocked(s.ofSource(who), s.perSource, now) {
-		return tooMany(LimitUpdatesPerSource, "source "+sourceOf(who, 64).String(), s.perSource)
+	if perSource > 0 && !s.takeLocked(s.ofSource(who), perSource, now) {
+		return tooMany(LimitUpdatesPerSource, "source "+sourceOf(who, 64).String(), perSource)
 	}
 	return nil
 }

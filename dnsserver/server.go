@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"dialtone/dnsserver/answer"
 	"dialtone/dnsserver/ratelimit"
 	"dialtone/dnsserver/tap"
 	"dialtone/dnsserver/transfer"
@@ -27,14 +26,16 @@ type Server struct {
 	instruments instruments
 	phase       phase
 
-	opts    Options
+	opts      fixed
+	current   atomic.Pointer[conf]
+	reloading sync.Mutex // orders reloads, and Shutdown after them
+
 	log     *slog.Logger
 	keys    *tsig.Keyring
 	store   *store.Store
 	zones   *zone.Zones
+	built   map[rr.Name]*zone.Loaded // by this start, from the zone's file; not changed after it
 	unzoned ruleTally                // updates of no zone that is here
-	byApex  map[rr.Name]*servedZone  // by the apex in lower case; not changed after the start
-	built   map[rr.Name]*zone.Loaded // by this start, from the zone's file; likewise
 
 	waiting *zone.Waiting // updates in the queues of all zones
 	senders senders
@@ -48,8 +49,7 @@ type Server struct {
 	sources        sources
 	answered       answered
 	publicKeys     publicKeys
-	verifying      sync.RWMutex // held for reading from the verification of an update until it is in a queue
-	responder      *answer.Responder
+	verifying      sync.RWMutex                      // held for reading from the verification of an update until it is in a queue
 	limiter        atomic.Pointer[ratelimit.Limiter] // nil: no response is limited
 	transferServer *transfer.Server
 	yielder        yielder
@@ -88,14 +88,13 @@ type Server struct {
 // *ZoneError (one for each zone at fault, joined) and *DataDirError. After an error
 // nothing is left running or open.
 func Start(ctx context.Context, o Options) (*Server, error) {
-	s := &Server{opts: o.withDefaults(), zones: zone.NewZones(), byApex: map[rr.Name]*servedZone{}, built: map[rr.Name]*zone.Loaded{}}
-	s.log = s.opts.Logger
-	s.waiting = zone.NewWaiting(s.opts.Limits.UpdateQueueTotal)
-	s.senders.init(s.opts.Limits)
-	s.instruments.init()
-	s.sources.init(s.opts.Now(), s.opts.Limits.SourceUpdates)
-	s.answered.init(s.opts.Now(), s.opts.Limits.UpdateAnswers)
-	s.publicKeys.init(s.opts.Now(), s.opts.Limits.KeyVerifications, s.opts.Limits.ClaimsPerSource)
+	s := newServer(o)
+	limits := s.conf().Limits
+	s.waiting = zone.NewWaiting(limits.UpdateQueueTotal)
+	s.senders.init(limits)
+	s.sources.init(s.opts.Now(), limits.SourceUpdates)
+	s.answered.init(s.opts.Now(), limits.UpdateAnswers)
+	s.publicKeys.init(s.opts.Now(), limits.KeyVerifications, limits.ClaimsPerSource)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.open(ctx); err != nil {
 		s.release()
@@ -110,7 +109,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 func (s *Server) open(ctx context.Context) error {
 	var err error
 	s.commands.init(s)
-	if s.keys, err = tsig.NewKeyring(s.opts.Keys, tsig.Options{Lookup: s.commands.book.Find, Cached: s.opts.Limits.KeyCache}); err != nil {
+	if s.keys, err = tsig.NewKeyring(s.conf().Keys, tsig.Options{Lookup: s.commands.book.Find, Cached: s.conf().Limits.KeyCache}); err != nil {
 		return err
 	}
 	if s.tap, err = s.newTap(); err != nil {
@@ -119,7 +118,7 @@ func (s *Server) open(ctx context.Context) error {
 	s.queries.init(s.opts.QuerySample)
 	s.watch = s.tap != nil || s.opts.QuerySample > 0
 	var bindErr, metricsErr error
-	s.listeners, bindErr = bindAll(ctx, s.opts, s.instruments.batchAnswered)
+	s.listeners, bindErr = bindAll(ctx, s.conf().Options, s.instruments.batchAnswered)
 	s.metrics, metricsErr = listenMetrics(ctx, s)
 	if bindErr == nil && metricsErr == nil { // what is made can be served
 		s.metrics.run()
@@ -161,10 +160,11 @@ func (s *Server) release() error {
 
 // closeZones commits what waits in all zones' queues.
 func (s *Server) closeZones() error {
-	faults := make([]error, len(s.byApex))
+	served := s.conf().byApex
+	faults := make([]error, len(served))
 	var wg sync.WaitGroup
 	i := 0
-	for _, z := range s.byApex {
+	for _, z := range served {
 		fault := &faults[i]
 		i++
 		wg.Go(func() {
@@ -179,21 +179,15 @@ func (s *Server) closeZones() error {
 
 // run starts the goroutines. Each ends in Shutdown, at the step that is named.
 func (s *Server) run() {
-	limits := s.opts.Limits
-	s.responder = answer.New(answer.Options{
-		Zones: s.zones, ServerID: s.opts.ServerID, Version: s.opts.Version, MaxUDP: limits.UDPSize, TCPIdle: limits.TCPIdle,
-		CookieSecrets: s.opts.CookieSecrets,
-	})
-	s.responder.SetTime(s.opts.Now())
+	conf := *s.conf()
+	limits := conf.Limits
+	conf.responder = s.newResponder(&conf)
+	s.current.Store(&conf)
 	s.started = s.opts.Now()
-	s.SetRateLimit(s.opts.RateLimit)
+	s.SetRateLimit(conf.RateLimit)
 	s.endLeases(s.opts.Now()) // those that ended while no server was running
 	s.yielder.init()
-	s.transferServer = transfer.NewServer(transfer.Options{
-		Transfers: limits.Transfers, TransfersPerAddress: limits.TransfersPerAddress,
-		MaxUDP: limits.UDPSize, ServerID: s.opts.ServerID, Logger: s.log,
-		Yield: s.yield,
-	})
+	s.transferServer = transfer.NewServer(s.transferOptions(&conf))
 	s.copies = transfer.NewCopies(maxCopies)
 	s.notifier = transfer.NewNotifier(transfer.NotifyOptions{Keys: s.keys, Logger: s.log})
 	s.tcp.init()
@@ -214,15 +208,12 @@ func (s *Server) run() {
 		s.readers.Go(func() { s.accept(l.tcp) }) // ends when l.tcp is closed
 	}
 	s.readers.Go(s.tick) // ends with ctx
-	for _, z := range s.byApex {
-		if len(z.o.Notify) > 0 {
-			z.z.OnPublish(s.notifier.Published)
-			s.notifier.Add(z.z, targets(z.o.Notify))
-		}
+	for _, z := range conf.byApex {
+		s.notifySecondaries(z)
 	}
 	s.phase.now.Store(phaseServing)
 	s.commands.run()
-	s.log.Info("serving", "op", "start", "zones", len(s.byApex), "listen", s.Addrs())
+	s.log.Info("serving", "op", "start", "zones", len(conf.byApex), "listen", s.Addrs())
 }
 
 // ticks is how often tick looks at the leases: none may be answered for a second
@@ -253,7 +244,7 @@ func (s *Server) tick() {
 func (s *Server) lookAtClock() time.Time {
 	now := s.opts.Now()
 	s.endLeases(now)
-	s.responder.SetTime(now)
+	s.conf().responder.SetTime(now)
 	return now
 }
 
@@ -275,14 +266,6 @@ func (s *Server) leases(z *zone.Zone) {
 	s.leasing.Lock()
 	defer s.leasing.Unlock()
 	s.leasing.zones = append(s.leasing.zones, z)
-}
-
-func targets(list []NotifyTarget) []transfer.Target {
-	out := make([]transfer.Target, len(list))
-	for i, t := range list {
-		out[i] = transfer.Target{Addr: t.Addr, Key: t.Key}
-	}
-	return out
 }
 
 // Addrs are the bound addresses in the order of Options.Listen, with the ports that were taken for
@@ -328,6 +311,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 	// What came in is committed and answered.
 	s.commands.close()
+	s.reloading.Lock() // a reload that had begun has ended, and none begins any more
+	defer s.reloading.Unlock()
 	s.notifier.Close()
 	err := s.closeZones()
 	s.tcp.ended.Wait()

@@ -16,7 +16,7 @@ import (
 // 5.2.3), and one that was signed before this server began is not taken at all.
 type sources struct {
 	began time.Time
-	limit int // Limits.SourceUpdates
+	limit int // Limits.SourceUpdates; guarded by mu
 	mu    struct {
 		sync.Mutex
 		byDigest map[uint64]*list.Element // of list
@@ -41,6 +41,13 @@ const (
 func (s *sources) init(now time.Time, limit int) {
 	s.began, s.limit = now, limit
 	s.mu.byDigest = map[uint64]*list.Element{}
+}
+
+// set changes the limit.
+func (s *sources) set(limit int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limit = limit
 }
 
 const takenOnly = "the address that a request comes from is taken "

@@ -144,8 +144,8 @@ func (s *Server) status(zones []*zone.Zone) Status {
 	st := Status{
 		Version: s.opts.Version, PID: os.Getpid(), Started: s.started, Now: now, Uptime: now.Sub(s.started).Seconds(),
 		Listen: s.Addrs(), DataDir: s.opts.DataDir, Rates: ratesOf(samples, counted),
-		Queue: QueueStatus{Limit: s.opts.Limits.UpdateQueue, Messages: s.slow.use()},
-		TCP:   Use{int(s.Counters.TCPOpen.Load()), s.opts.Limits.TCPConnections},
+		Queue: QueueStatus{Limit: s.conf().Limits.UpdateQueue, Messages: s.slow.use()},
+		TCP:   Use{int(s.Counters.TCPOpen.Load()), s.conf().Limits.TCPConnections},
 		Zones: []ZoneStatus{}, ZonesTotal: len(zones), Limits: s.reached(samples, counted),
 	}
 	if dir, err := filepath.Abs(st.DataDir); err == nil {

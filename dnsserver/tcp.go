@@ -55,7 +55,7 @@ func (s *Server) pause(d time.Duration) {
 // adopt makes a connection one of ours, or closes it.
 func (s *Server) adopt(nc net.Conn, remote netip.AddrPort) {
 	c := newConn(s, nc, remote)
-	evicted, reached, ok := s.tcp.add(c, s.opts.Limits)
+	evicted, reached, ok := s.tcp.add(c, s.conf().Limits)
 	if reached < numLimits {
 		s.Counters.Limits.Hit(reached)
 	}

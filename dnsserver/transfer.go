@@ -25,7 +25,7 @@ func (s *Server) transfer(t *task) []byte {
 		return s.refuseTransfer(t, "", nil, err)
 	}
 	rq.Remote, rq.TCP = t.from.addr.Addr(), t.from.tcp()
-	rq.Cookie = s.responder.AppendCookie(nil, &t.w.scratch)
+	rq.Cookie = s.conf().responder.AppendCookie(nil, &t.w.scratch)
 	z := s.zoneOf(rq.Zone)
 	if z == nil {
 		// RFC 5936, section 2.2.1.

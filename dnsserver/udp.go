@@ -23,6 +23,8 @@ type udpReader struct {
 	watch bool   // see watch.go
 	seen  uint32 // queries since one was logged
 
+	responder *answer.Responder // of the batch
+
 	// Counts of the batch at hand, added to the server's at its end.
 	messages, dropped uint64
 	replies           *batchTally
@@ -47,8 +49,9 @@ const askAhead = 4
 func (h *udpReader) BeginBatch(msgs [][]byte) {
 	h.reader.Begin()
 	h.limiter = h.s.limiter.Load()
+	h.responder = h.s.conf().responder
 	if len(msgs) >= askAhead {
-		h.s.responder.Ahead(msgs, &h.ahead)
+		h.responder.Ahead(msgs, &h.ahead)
 	}
 }
 
@@ -78,7 +81,7 @@ func (h *udpReader) Datagram(d *udp.Datagram) int {
 func (h *udpReader) answer(d *udp.Datagram) int {
 	h.messages++
 	h.scratch.Client = d
-	n, verdict := h.s.responder.Respond(d.Msg, d.Out, false, 0, &h.scratch)
+	n, verdict := h.responder.Respond(d.Msg, d.Out, false, 0, &h.scratch)
 	switch verdict {
 	case answer.Reply:
 		return h.reply(d, n)
@@ -109,7 +112,7 @@ func (h *udpReader) later(d *udp.Datagram) int {
 		return 0
 	}
 	h.s.Counters.Limits.Hit(LimitSlowQueue)
-	n := h.s.responder.Error(d.Msg, d.Out, false, 0, dns.RcodeServerFailure, nil, &h.scratch)
+	n := h.responder.Error(d.Msg, d.Out, false, 0, dns.RcodeServerFailure, nil, &h.scratch)
 	return h.reply(d, n)
 }
 

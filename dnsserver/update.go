@@ -75,7 +75,7 @@ func (s *Server) submit(t *task, u *pendingUpdate) error {
 		return &update.Error{Rcode: dns.RcodeNotAuth, EDE: answer.EDENotAuthoritative, Text: "no such zone here"}
 	}
 	who, err := s.principal(t, u)
-	if n, limit := len(m.Prerequisites)+len(m.Updates), s.opts.Limits.UpdateRecords; err == nil && limit > 0 && n > limit {
+	if n, limit := len(m.Prerequisites)+len(m.Updates), s.conf().Limits.UpdateRecords; err == nil && limit > 0 && n > limit {
 		err = update.Beyond(LimitUpdateRecords.String(), fmt.Sprintf("the update has %d records, of at most %d (update_records)", n, limit))
 	}
 	if err == nil {
@@ -199,7 +199,7 @@ func (s *Server) begin(u *pendingUpdate, now time.Time) error {
 const sharedSlack = uint32(answeredFor / time.Second)
 
 func (s *Server) slack(key rr.Name) uint32 {
-	if late, ok := s.opts.SignedLate[key.Lower()]; ok {
+	if late, ok := s.conf().SignedLate[key.Lower()]; ok {
 		return uint32(late / time.Second)
 	}
 	return sharedSlack
@@ -373,7 +373,7 @@ type signer interface {
 
 func (s *Server) writeReply(w *worker, u *pendingUpdate, o outcome, sign signer, now time.Time) []byte {
 	w.scratch.Client = &u.from
-	n := s.responder.UpdateReply(u.header[:u.kept], w.out(), u.from.tcp(), sign.Overhead(), o.rcode, o.lease, o.ede, &w.scratch)
+	n := s.conf().responder.UpdateReply(u.header[:u.kept], w.out(), u.from.tcp(), sign.Overhead(), o.rcode, o.lease, o.ede, &w.scratch)
 	if n == 0 {
 		return nil
 	}
@@ -432,7 +432,7 @@ func (s *Server) countUpdate(u *pendingUpdate, rcode uint16) {
 	c.Updates[rcode&15].Add(1)
 	of := &s.unzoned
 	if u.zone != nil {
-		of = &u.zone.updates
+		of = u.zone.updates
 	}
 	of.add(u.m.Rule(), rcode, 1)
 	switch err := u.result.Err; {

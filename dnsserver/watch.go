@@ -74,7 +74,7 @@ func (s *Server) newTap() (*tap.Tap, error) {
 		return nil, nil
 	}
 	o := *s.opts.Tap
-	o.Identity, o.Version, o.Logger = s.opts.ServerID, s.opts.Version, s.log
+	o.Identity, o.Version, o.Logger = s.conf().ServerID, s.opts.Version, s.log
 	t, err := tap.New(o)
 	if err != nil {
 		return nil, &TapError{err}

@@ -152,12 +152,19 @@ func (q *queue) weight() int {
 // Waiting bounds what waits in the queues of several zones together, in the
 // weight of ops. A nil *Waiting is no bound.
 type Waiting struct {
-	limit  int64
+	limit  atomic.Int64
 	weight atomic.Int64
 }
 
 // NewWaiting makes one of so much weight.
-func NewWaiting(limit int) *Waiting { return &Waiting{limit: int64(limit)} }
+func NewWaiting(limit int) *Waiting {
+	w := new(Waiting)
+	w.Set(limit)
+	return w
+}
+
+// Set changes the weight that may wait. What waits already stays.
+func (w *Waiting) Set(limit int) { w.limit.Store(int64(limit)) }
 
 // Weight of all that waits.
 func (w *Waiting) Weight() int { return int(w.weight.Load()) }
@@ -171,7 +178,7 @@ func (w *Waiting) take(weight, own int) bool {
 	if w == nil {
 		return true
 	}
-	free := w.limit - (w.weight.Add(int64(weight)) - int64(weight))
+	free := w.limit.Load() - (w.weight.Add(int64(weight)) - int64(weight))
 	if free <= 0 || own > 0 && int64(own+weight) > waitingShare*free {
 		w.weight.Add(int64(-weight))
 		return false

@@ -132,7 +132,7 @@ func (z *Zone) Submit(op Op) error {
 	if err := z.Failed(); err != nil {
 		return err
 	}
-	return z.queue.put(op, z.o.QueueLen)
+	return z.queue.put(op, z.bounds.Load().QueueLen)
 }
 
 // Close refuses new ops, commits what waits, and ends the writer.
@@ -219,9 +219,9 @@ const fewOps = 2
 // in 1 % of them an answer took 5 ms and longer, with 2 ms between commits 1.3
 // ms (0.7 ms without updates).
 func (w *writer) pause() {
-	if n := min(len(w.ops), w.z.o.QueueLen); n > fewOps {
+	if n := min(len(w.ops), w.z.bounds.Load().QueueLen); n > fewOps {
 		// One op of them is what the writer has in its hand.
-		if rest := w.z.o.CommitInterval - time.Since(w.begun); rest > 0 && w.z.queue.len() < n-1 {
+		if rest := w.z.bounds.Load().CommitInterval - time.Since(w.begun); rest > 0 && w.z.queue.len() < n-1 {
 			w.z.Gathered.Add(1)
 			w.z.queue.wait(n-1, rest)
 		}
@@ -233,7 +233,7 @@ func (w *writer) pause() {
 func (w *writer) gather(op Op) *store.Commit {
 	w.begin()
 	w.evaluate(op)
-	for i := 0; !w.apart && len(w.ops) < w.z.o.BatchOps && w.draft.octets < w.z.o.BatchOctets; i++ {
+	for i := 0; !w.apart && len(w.ops) < w.z.bounds.Load().BatchOps && w.draft.octets < w.z.o.BatchOctets; i++ {
 		if i%table.AheadMax == 0 {
 			w.askAhead()
 		}
@@ -262,7 +262,7 @@ func (w *writer) awaitRefresh() bool {
 	if w.changed || !w.draft.held.written {
 		return false
 	}
-	rest := w.z.o.RefreshInterval - time.Since(w.begun)
+	rest := w.z.bounds.Load().RefreshInterval - time.Since(w.begun)
 	if rest <= 0 {
 		return false
 	}
@@ -357,7 +357,7 @@ func (w *writer) evaluate(op Op) {
 // checkRecords keeps an op from making the zone larger than it may be. In a zone
 // that is larger already, ops may take away, and put back as much.
 func (w *writer) checkRecords() error {
-	limit := w.z.o.MaxRecords
+	limit := w.z.bounds.Load().MaxRecords
 	if limit <= 0 {
 		return nil
 	}

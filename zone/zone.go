@@ -25,9 +25,10 @@ type Zone struct {
 	o      Options
 	log    *slog.Logger
 
-	cur   atomic.Pointer[version]
-	table table.Table
-	held  held
+	cur    atomic.Pointer[version]
+	bounds atomic.Pointer[Bounds]
+	table  table.Table
+	held   held
 
 	queue     queue
 	stopped   chan struct{} // closed when the writer has ended
@@ -48,20 +49,14 @@ type Zone struct {
 
 // Options of Open; zero values are the defaults in parentheses.
 type Options struct {
-	Apex            rr.Name
-	Store           Store
-	JournalMaxAge   time.Duration    // (168h) older journal entries are dropped
-	JournalMaxSize  int64            // (1 GiB) octets of journal entries that are kept
-	QueueLen        int              // (4096) ops that may wait, by weight: see Submit
-	Waiting         *Waiting         // (nil) bounds those of several zones together
-	MaxRecords      int              // (0: no limit) that the zone may come to hold by ops
-	BatchOps        int              // (1024) ops in one commit
-	BatchOctets     int              // (1 MiB) of changes in one commit; one op may have more
-	RefreshInterval time.Duration    // (25 ms) that refreshes of leases wait for more of them; negative: none
-	CommitInterval  time.Duration    // (2 ms) from commit to commit while several ops come at once; negative: none
-	RepairEvery     time.Duration    // (1s) between tries to make a failed store work
-	Now             func() time.Time // (time.Now) the clock of leases
-	Logger          *slog.Logger     // (slog.Default)
+	Apex        rr.Name
+	Store       Store
+	Bounds                       // as long as there are no others
+	Waiting     *Waiting         // (nil) bounds the ops that wait of several zones together
+	BatchOctets int              // (1 MiB) of changes in one commit; one op may have more
+	RepairEvery time.Duration    // (1s) between tries to make a failed store work
+	Now         func() time.Time // (time.Now) the clock of leases
+	Logger      *slog.Logger     // (slog.Default)
 
 	// Loaded, when not nil, is what the store holds: Open uses it up and does not
 	// read the store.
@@ -82,6 +77,17 @@ type Options struct {
 	Trace func(step string)
 }
 
+// Bounds of a zone, which can be changed while it is open; zero values are the defaults in parentheses.
+type Bounds struct {
+	JournalMaxAge   time.Duration // (168h) older journal entries are dropped
+	JournalMaxSize  int64         // (1 GiB) octets of journal entries that are kept
+	QueueLen        int           // (4096) ops that may wait, by weight: see Submit
+	MaxRecords      int           // (0: no limit) that the zone may come to hold by ops
+	BatchOps        int           // (1024) ops in one commit
+	RefreshInterval time.Duration // (25 ms) that refreshes of leases wait for more of them; negative: none
+	CommitInterval  time.Duration // (2 ms) from commit to commit while several ops come at once; negative: none
+}
+
 // Store is what a zone needs of its place on disk; *store.Zone is one.
 type Store interface {
 	Meta() (m store.Meta, loaded bool, err error)
@@ -99,27 +105,32 @@ type Store interface {
 	ChangedAt() (time.Time, error)
 }
 
+func (b Bounds) withDefaults() Bounds {
+	setDefault(&b.QueueLen, 4096)
+	setDefault(&b.BatchOps, 1024)
+	if b.JournalMaxAge <= 0 {
+		b.JournalMaxAge = 168 * time.Hour
+	}
+	if b.JournalMaxSize <= 0 {
+		b.JournalMaxSize = 1 << 30
+	}
+	if b.CommitInterval == 0 {
+		b.CommitInterval = 2 * time.Millisecond
+	}
+	if b.RefreshInterval == 0 {
+		b.RefreshInterval = 25 * time.Millisecond
+	}
+	return b
+}
+
+func setDefault(p *int, v int) {
+	if *p <= 0 {
+		*p = v
+	}
+}
+
 func (o *Options) setDefaults() {
-	def := func(p *int, v int) {
-		if *p <= 0 {
-			*p = v
-		}
-	}
-	def(&o.QueueLen, 4096)
-	def(&o.BatchOps, 1024)
-	def(&o.BatchOctets, 1<<20)
-	if o.JournalMaxAge <= 0 {
-		o.JournalMaxAge = 168 * time.Hour
-	}
-	if o.JournalMaxSize <= 0 {
-		o.JournalMaxSize = 1 << 30
-	}
-	if o.CommitInterval == 0 {
-		o.CommitInterval = 2 * time.Millisecond
-	}
-	if o.RefreshInterval == 0 {
-		o.RefreshInterval = 25 * time.Millisecond
-	}
+	setDefault(&o.BatchOctets, 1<<20)
 	if o.RepairEvery <= 0 {
 		o.RepairEvery = time.Second
 	}
@@ -156,6 +167,7 @@ func Open(ctx context.Context, o Options) (*Zone, error) {
 	}
 	z.o, z.log, z.stopped = o, o.Logger, make(chan struct{})
 	z.o.Loaded = nil
+	z.SetBounds(o.Bounds)
 	z.queue.init(o.Waiting)
 	meta, loaded, err := o.Store.Meta()
 	if err != nil {
@@ -210,6 +222,12 @@ func (z *Zone) publish(number uint64) error {
 	z.cur.Store(v)
 	z.table.Published()
 	return nil
+}
+
+// SetBounds changes the bounds, from the next commit on. What waits already stays.
+func (z *Zone) SetBounds(b Bounds) {
+	b = b.withDefaults()
+	z.bounds.Store(&b)
 }
 
 // Apex of the zone, as configured.

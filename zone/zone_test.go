@@ -1,6 +1,7 @@
 package zone_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -181,5 +182,52 @@ func TestNumbersAreCounted(t *testing.T) {
 			t.Fatalf("%s: %+v", s.owner, done)
 		}
 		want(s.n)
+	}
+}
+
+// Bounds can be changed while the zone is open.
+func TestBoundsChange(t *testing.T) {
+	z := open(t)
+	add := func(owner string) error {
+		return zonetest.Do(t, z, func(d *zone.Draft) error {
+			d.Set(rr.MustName(owner+".phones.example."), rr.RRset{Type: dns.TypeA, TTL: 60, Data: []string{"\xc0\x00\x02\x01"}})
+			return nil
+		}).Err
+	}
+	if err := add("5551235"); err != nil {
+		t.Fatal(err)
+	}
+	z.SetBounds(zone.Bounds{MaxRecords: 5})
+	if err := add("5551236"); !errors.Is(err, zone.ErrZoneFull) {
+		t.Errorf("more than 5 records: %v", err)
+	}
+	z.SetBounds(zone.Bounds{})
+	if err := add("5551236"); err != nil {
+		t.Error(err)
+	}
+}
+
+// Zones come and go in one moment, or not at all.
+func TestReplacedZones(t *testing.T) {
+	text := "$TTL 60\n@ SOA ns h 1 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n"
+	zs := zonetest.Zones(t, map[string]string{"a.example.": text, "b.example.": text})
+	a, b := zs.Exact(rr.MustName("a.example.")), zs.Exact(rr.MustName("b.example."))
+	c := zonetest.Open(t, "c.example.", text)
+	if err := zs.Replace([]*zone.Zone{a}, []*zone.Zone{c, b}); err == nil || zs.Exact(a.Apex()) != a || zs.Exact(c.Apex()) != nil {
+		t.Errorf("a zone that is there already: %v", err)
+	}
+	if err := zs.Replace([]*zone.Zone{a}, []*zone.Zone{c}); err != nil {
+		t.Fatal(err)
+	}
+	if all := zs.All(); len(all) != 2 || all[0] != b || all[1] != c {
+		t.Errorf("%d zones", len(all))
+	}
+	var q zone.QName
+	q.SetName(rr.MustName("ns.a.example."))
+	if zs.Find(&q, dns.TypeA) != nil {
+		t.Error("a zone that went is found")
+	}
+	if err := zs.Replace(zs.All(), nil); err != nil || len(zs.All()) != 0 || zs.Find(&q, dns.TypeA) != nil {
+		t.Errorf("all went: %v", err)
 	}
 }

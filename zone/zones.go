@@ -32,11 +32,18 @@ func NewZones() *Zones {
 }
 
 // Add puts zones into the set; none of them when an apex is there twice.
-func (zs *Zones) Add(zones ...*Zone) error {
+func (zs *Zones) Add(zones ...*Zone) error { return zs.Replace(nil, zones) }
+
+// Replace takes zones out of the set and puts others into it, in one moment; after
+// an error, which comes when an apex would be there twice, nothing has changed.
+func (zs *Zones) Replace(remove, add []*Zone) error {
 	zs.mu.Lock()
 	defer zs.mu.Unlock()
 	next := &zoneSet{byApex: maps.Clone(zs.set.Load().byApex), fewest: rr.MaxLabels}
-	for _, z := range zones {
+	for _, z := range remove {
+		delete(next.byApex, string(z.apex.Lower()))
+	}
+	for _, z := range add {
 		key := string(z.apex.Lower())
 		if next.byApex[key] != nil {
 			return fmt.Errorf("zone %s is there twice", z.apex)

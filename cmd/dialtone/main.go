@@ -58,7 +58,7 @@ Try it: dialtone serve`,
 	}
 	root.AddCommand(serveCommand(), groupCommand("config", "Work with configuration files", configCheckCommand()),
 		groupCommand("zone", "Work with zone files", zoneCheckCommand()),
-		numberCommand(), statusCommand(), storeCommand(), backupCommand(), restoreCommand(),
+		numberCommand(), statusCommand(), reloadCommand(), storeCommand(), backupCommand(), restoreCommand(),
 		logLevelCommand(), debugCommand(),
 		initCommand(), keyCommand(), registerCommand(), phoneCommand(), lookupCommand(), callCommand(), versionCommand())
 	for _, c := range more {

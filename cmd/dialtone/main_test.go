@@ -280,7 +280,7 @@ limits: {update_queue: 1, update_queue_total: 20, updates_per_key: 21, updates_p
 		t.Fatal(err)
 	}
 	o.Logger, o.Now = nil, nil
-	wantSet(t, "Options", o, "Logger", "LogLevel", "Now", "Progress", "failCommit", "buildFrom")
+	wantSet(t, "Options", o, "Logger", "LogLevel", "Reread", "Now", "Progress", "failCommit", "buildFrom")
 	wantSet(t, "Limits", o.Limits)
 	wantSet(t, "RateLimit", o.RateLimit)
 	if want := [...]int{1, 2, 3, 4, 5, 6}; o.RateLimit.Rates != want {

@@ -16,6 +16,7 @@ import (
 
 	"dialtone/config"
 	"dialtone/dnsserver"
+	"dialtone/dnsserver/control"
 )
 
 const (
@@ -35,7 +36,8 @@ func serveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve [--config FILE]",
 		Short: "Run the server",
-		Long: `Run the server until SIGINT, SIGTERM or SIGHUP. A changed configuration takes a restart.
+		Long: `Run the server until SIGINT or SIGTERM. SIGHUP has it read its configuration again, as
+dialtone reload does; without --config SIGHUP ends it.
 
 Without --config it serves the zone phones.example. on loopback port 5300, for trying
 out. The environment overrides single settings, as in DIALTONE_LISTEN=127.0.0.1:5353,
@@ -68,8 +70,16 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(ctx, stopSignals(conf)...)
 	defer stop()
+	var hangup chan os.Signal // nil: never
+	if conf.Path != "" {
+		hangup = make(chan os.Signal, 1)
+		signal.Notify(hangup, syscall.SIGHUP)
+		defer signal.Stop(hangup)
+		r := &reloader{file: file, conf: conf, level: opts.LogLevel}
+		opts.Reread = r.reread
+	}
 	srv, err := dnsserver.Start(ctx, opts)
 	endProgress()
 	if err != nil {
@@ -87,12 +97,29 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) error {
 		fmt.Fprint(stdout, welcome(conf, srv.Addrs()))
 	}
 	tellInit(opts.Logger, daemon.SdNotifyReady)
-	<-ctx.Done()
+	for serving := true; serving; {
+		select {
+		case <-hangup:
+			// What is wrong is in the log.
+			_, _ = srv.Reload(ctx, control.Peer{UID: os.Getuid()})
+		case <-ctx.Done():
+			serving = false
+		}
+	}
 	tellInit(opts.Logger, daemon.SdNotifyStopping)
 	time.AfterFunc(oneStop, stop) // an impatient second signal ends the process at once
 	limit, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
 	return srv.Shutdown(limit)
+}
+
+// stopSignals end the server. What is tried out in a terminal ends with it.
+func stopSignals(conf *config.Config) []os.Signal {
+	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if conf.Path == "" {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
 
 // tellInit tells systemd, when that has started us and waits for it.

@@ -59,6 +59,15 @@ func Call[Out any](ctx context.Context, c *Client, name string, in any) (out Out
 	return answerOf[Out](c.post(ctx, name, "", bytes.NewReader(body)))
 }
 
+// CallLong is Call for what takes as long as it takes.
+func CallLong[Out any](ctx context.Context, c *Client, name string, in any) (out Out, err error) {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return out, err
+	}
+	return answerOf[Out](c.post(ctx, name, "", bytes.NewReader(body)))
+}
+
 // Upload is Call with octets beside the value.
 func Upload[Out any](ctx context.Context, c *Client, name string, in any, body io.Reader) (out Out, err error) {
 	value, err := json.Marshal(in)

@@ -34,16 +34,21 @@ type Options struct {
 	DataDir string
 }
 
-// Book finds and changes keys. Its methods may be called by any goroutine, but
-// for SetZones, which comes first.
+// Book finds and changes keys. Its methods may be called by any goroutine.
 type Book struct {
 	Counters Counters
 
-	o          Options
+	o        Options
+	sources  atomic.Pointer[sources]
+	changing sync.Mutex // orders what reads a key and then writes it
+}
+
+// sources are where keys come from. They are never changed, but replaced.
+type sources struct {
 	zones      []*Zone
-	byApex     map[rr.Name]*Zone    // in lower case
-	configured map[rr.Name]tsig.Key // in lower case
-	changing   sync.Mutex           // orders what reads a key and then writes it
+	byApex     map[rr.Name]*Zone // in lower case
+	keys       []tsig.Key
+	configured map[rr.Name]tsig.Key // keys by name in lower case
 }
 
 // Counters count what Find found.
@@ -51,19 +56,30 @@ type Counters struct{ Kept, Derived, Unknown, Failed atomic.Uint64 }
 
 // New makes a Book without zones.
 func New(o Options) *Book {
-	b := &Book{o: o, byApex: map[rr.Name]*Zone{}, configured: map[rr.Name]tsig.Key{}}
-	for _, k := range o.Configured {
-		b.configured[k.Name.Lower()] = k
-	}
+	b := &Book{o: o}
+	b.Set(o.Configured, nil)
 	return b
 }
 
-// SetZones gives the Book its zones.
-func (b *Book) SetZones(zones []*Zone) {
-	b.zones = zones
-	for _, z := range zones {
-		b.byApex[z.Apex.Lower()] = z
+// SetZones gives the Book other zones.
+func (b *Book) SetZones(zones []*Zone) { b.Set(b.sources.Load().keys, zones) }
+
+// Set gives the Book other keys of the configuration and other zones.
+func (b *Book) Set(configured []tsig.Key, zones []*Zone) {
+	s := &sources{zones: zones, byApex: map[rr.Name]*Zone{}, keys: configured, configured: map[rr.Name]tsig.Key{}}
+	for _, k := range configured {
+		s.configured[k.Name.Lower()] = k
 	}
+	for _, z := range zones {
+		s.byApex[z.Apex.Lower()] = z
+	}
+	b.sources.Store(s)
+}
+
+// inConfiguration gives the key of a name in the configuration.
+func (b *Book) inConfiguration(name rr.Name) (tsig.Key, bool) {
+	k, ok := b.sources.Load().configured[name.Lower()]
+	return k, ok
 }
 
 // Find is a tsig.Lookup: it does not look into the configuration.
@@ -96,7 +112,7 @@ func (b *Book) split(name rr.Name) (*Zone, string) {
 	if len(name) < 2 || len(name) <= int(name[0]) || !rr.IsNumber(string(name[1:1+name[0]])) {
 		return nil, ""
 	}
-	return b.byApex[name.Parent().Lower()], string(name[1 : 1+name[0]])
+	return b.sources.Load().byApex[name.Parent().Lower()], string(name[1 : 1+name[0]])
 }
 
 // state is what decides about a number's key beside the configuration.
@@ -147,25 +163,26 @@ func (s *state) kind() Kind {
 
 // zone finds the zone that a request names; "" is the only one that there is.
 func (b *Book) zone(text string) (*Zone, error) {
+	is := b.sources.Load()
 	if text == "" {
-		if len(b.zones) == 1 {
-			return b.zones[0], nil
+		if len(is.zones) == 1 {
+			return is.zones[0], nil
 		}
-		return nil, control.Mistakef("--zone is missing: there are %s", b.zoneNames())
+		return nil, control.Mistakef("--zone is missing: there are %s", is.zoneNames())
 	}
 	apex, err := rr.ParseName(text)
 	if err != nil {
 		return nil, control.Mistakef("--zone: %v", err)
 	}
-	if z := b.byApex[apex.Lower()]; z != nil {
+	if z := is.byApex[apex.Lower()]; z != nil {
 		return z, nil
 	}
-	return nil, control.Mistakef("--zone %s: there is no such zone, only %s", apex, b.zoneNames())
+	return nil, control.Mistakef("--zone %s: there is no such zone, only %s", apex, is.zoneNames())
 }
 
-func (b *Book) zoneNames() string {
-	names := make([]string, len(b.zones))
-	for i, z := range b.zones {
+func (s *sources) zoneNames() string {
+	names := make([]string, len(s.zones))
+	for i, z := range s.zones {
 		names[i] = z.Apex.String()
 	}
 	slices.Sort(names)

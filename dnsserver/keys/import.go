@@ -94,8 +94,8 @@ func (i *importer) take(l Line, err error) bool {
 		return false
 	}
 	name := rr.NumberName(l.Number, i.z.Apex)
-	if k, ok := i.b.configured[name.Lower()]; ok {
-		i.err = control.Mistakef("line %d: the key of %s is in the configuration, which goes before all others: take %s out of keys and restart the server, or out of the file", l.At, l.Number, k.Name)
+	if k, ok := i.b.inConfiguration(name); ok {
+		i.err = control.Mistakef("line %d: the key of %s is in the configuration, which goes before all others: take %s out of keys and reload the server, or out of the file", l.At, l.Number, k.Name)
 		return false
 	}
 	if i.lines = append(i.lines, l); len(i.lines) == store.MaxPhoneKeys {

@@ -100,7 +100,7 @@ func (b *Book) find(zone, number string) (s state, configured *tsig.Key, err err
 	if len(s.name()) > rr.MaxName {
 		return s, nil, control.Mistakef("%s.%s is longer than a name can be", number, z.Apex)
 	}
-	if k, ok := b.configured[s.name().Lower()]; ok {
+	if k, ok := b.inConfiguration(s.name()); ok {
 		return s, &k, nil
 	}
 	return s, nil, nil
@@ -112,7 +112,7 @@ func (b *Book) changeable(zone, number string) (state, error) {
 	switch {
 	case err != nil:
 	case configured != nil:
-		err = control.Mistakef("the key of %s is in the configuration, which goes before all others: take %s out of keys and restart the server", number, configured.Name)
+		err = control.Mistakef("the key of %s is in the configuration, which goes before all others: take %s out of keys and reload the server", number, configured.Name)
 	case s.z.Store == nil:
 		err = b.notStored(s.z)
 	}
@@ -275,7 +275,7 @@ func (b *Book) List(ctx context.Context, _ control.Peer, in List) iter.Seq2[Info
 			yield(Info{}, err)
 			return
 		}
-		for _, k := range b.o.Configured {
+		for _, k := range b.sources.Load().keys {
 			if of, number := b.split(k.Name); of == z {
 				s := state{z: z, number: number}
 				if !yield(s.configured(&k), nil) {
@@ -293,7 +293,7 @@ func (b *Book) List(ctx context.Context, _ control.Peer, in List) iter.Seq2[Info
 				err = ctx.Err()
 			}
 			if err == nil {
-				if _, ok := b.configured[s.name().Lower()]; ok {
+				if _, ok := b.inConfiguration(s.name()); ok {
 					continue
 				}
 				i, err = s.info(false)

@@ -98,6 +98,7 @@ func TestTargetStates(t *testing.T) {
 			t.Errorf("answered: %+v", s)
 		}
 		put(t, z, "5559999 60 IN A 192.0.2.99\n")
+		synctest.Wait()
 		if s := state(); !s.Pending || s.Told != 10 {
 			t.Errorf("changed: %+v", s)
 		}
@@ -114,6 +115,37 @@ func TestTargetStates(t *testing.T) {
 		n.Close()
 		if all := n.States(); all != nil {
 			t.Errorf("after Close: %+v", all)
+		}
+	})
+}
+
+// Other targets: one that stays is not told again, one that comes is, and one that goes is not any more.
+func TestReplacedTargets(t *testing.T) {
+	notifying(t, Target{Addr: secondary}, nil, func(t *testing.T, z *zone.Zone, n *Notifier, w *wire) {
+		other := netip.MustParseAddrPort("192.0.2.54:53")
+		w.sent()
+		w.reply(t, secondary, as(dns.RcodeSuccess))
+		n.Replace(z, []Target{{Addr: secondary}, {Addr: netip.MustParseAddrPort("[::ffff:192.0.2.54]:53")}})
+		if all := w.sent(); len(all) != 2 || all[1].to != other {
+			t.Fatalf("%+v", all)
+		}
+		if all := n.States(); len(all) != 2 || all[0].Told != 10 || all[1].Target.Addr != other {
+			t.Errorf("%+v", all)
+		}
+		n.Replace(z, []Target{{Addr: secondary}})
+		time.Sleep(time.Hour)
+		if all := w.sent(); len(all) != 2 || len(n.States()) != 1 {
+			t.Errorf("the one that went is told again: %+v", all)
+		}
+		put(t, z, "5559999 60 IN A 192.0.2.99\n")
+		if all := w.sent(); len(all) != 3 || all[2].to != secondary {
+			t.Errorf("%+v", all)
+		}
+		n.Replace(z, nil)
+		put(t, z, "5559998 60 IN A 192.0.2.99\n")
+		time.Sleep(time.Hour)
+		if all := w.sent(); len(all) != 3 || len(n.States()) != 0 || n.Counters.Pending.Load() != 0 {
+			t.Errorf("none is left: %+v", all)
 		}
 	})
 }

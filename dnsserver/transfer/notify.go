@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,7 +97,7 @@ type Notifier struct {
 	mu struct {
 		sync.Mutex
 		closed    bool
-		added     []*pair
+		replaced  map[*zone.Zone][]Target
 		published map[*zone.Zone]struct{}
 		targets   map[netip.AddrPort]*TargetCounters
 		conns     map[string]PacketConn // by network
@@ -123,26 +124,11 @@ func NewNotifier(o NotifyOptions) *Notifier {
 		asked:  make(chan chan<- []TargetState),
 		reader: zone.NewReader(), schedule: newSchedule(o.Retry, o.Interval), pairs: make(map[*zone.Zone][]*pair),
 	}
-	n.mu.published = make(map[*zone.Zone]struct{})
+	n.mu.published, n.mu.replaced = make(map[*zone.Zone]struct{}), make(map[*zone.Zone][]Target)
 	n.mu.conns = make(map[string]PacketConn)
 	n.mu.targets = make(map[netip.AddrPort]*TargetCounters)
 	n.wg.Go(n.run)
 	return n
-}
-
-// Add makes the targets of z known and notifies them of its current serial
-// (RFC 1996, section 4.1). Call it when the zone can be queried.
-func (n *Notifier) Add(z *zone.Zone, targets []Target) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, t := range targets {
-		t.Addr = netip.AddrPortFrom(t.Addr.Addr().Unmap(), t.Addr.Port())
-		if n.mu.targets[t.Addr] == nil {
-			n.mu.targets[t.Addr] = new(TargetCounters)
-		}
-		n.mu.added = append(n.mu.added, &pair{zone: z, target: t, place: -1, counters: n.mu.targets[t.Addr]})
-	}
-	n.wake()
 }
 
 // Targets gives the counters of each secondary.
@@ -150,6 +136,25 @@ func (n *Notifier) Targets() map[netip.AddrPort]*TargetCounters {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return maps.Clone(n.mu.targets)
+}
+
+// Replace gives z these targets: those that it has already go on as they are, new
+// ones are notified of its current serial (RFC 1996, section 4.1), and the rest is
+// forgotten. Call it when the zone can be queried.
+func (n *Notifier) Replace(z *zone.Zone, targets []Target) {
+	unmapped := make([]Target, len(targets))
+	for i, t := range targets {
+		unmapped[i] = Target{netip.AddrPortFrom(t.Addr.Addr().Unmap(), t.Addr.Port()), t.Key}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, t := range unmapped {
+		if n.mu.targets[t.Addr] == nil {
+			n.mu.targets[t.Addr] = new(TargetCounters)
+		}
+	}
+	n.mu.replaced[z] = unmapped
+	n.wake()
 }
 
 // Published has the targets of z notified; it never blocks. It is made for
@@ -254,20 +259,40 @@ func (n *Notifier) states() []TargetState {
 	return all
 }
 
-// collect takes what Add and Published left.
+// collect takes what Replace and Published left.
 func (n *Notifier) collect(now time.Time) {
 	n.mu.Lock()
-	added, published := n.mu.added, n.mu.published
-	n.mu.added, n.mu.published = nil, make(map[*zone.Zone]struct{})
+	published, replaced := n.mu.published, n.mu.replaced
+	n.mu.published, n.mu.replaced = make(map[*zone.Zone]struct{}), make(map[*zone.Zone][]Target)
 	n.mu.Unlock()
-	for _, p := range added {
-		n.pairs[p.zone] = append(n.pairs[p.zone], p)
-		n.schedule.published(p, now)
+	for z, targets := range replaced {
+		n.replace(z, targets, now)
 	}
 	for z := range published {
 		for _, p := range n.pairs[z] {
 			n.schedule.published(p, now)
 		}
+	}
+}
+
+// replace forgets the targets that z has no more, and has new ones notified.
+func (n *Notifier) replace(z *zone.Zone, targets []Target, now time.Time) {
+	var kept []*pair
+	for _, p := range n.pairs[z] {
+		if at := slices.Index(targets, p.target); at >= 0 {
+			kept, targets = append(kept, p), slices.Delete(slices.Clone(targets), at, at+1)
+		} else {
+			n.schedule.idle(p)
+		}
+	}
+	counters := n.Targets()
+	for _, t := range targets {
+		p := &pair{zone: z, target: t, place: -1, counters: counters[t.Addr]}
+		kept = append(kept, p)
+		n.schedule.published(p, now)
+	}
+	if n.pairs[z] = kept; len(kept) == 0 {
+		delete(n.pairs, z)
 	}
 }
 

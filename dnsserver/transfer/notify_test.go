@@ -136,7 +136,7 @@ func notifying(t *testing.T, target Target, keys *tsig.Keyring, test func(t *tes
 		n := NewNotifier(NotifyOptions{Keys: keys, Listen: w.listen, Logger: slog.New(slog.DiscardHandler)})
 		defer n.Close()
 		z.OnPublish(n.Published)
-		n.Add(z, []Target{target})
+		n.Replace(z, []Target{target})
 		test(t, z, n, w)
 	})
 }
@@ -395,7 +395,7 @@ func TestSocketThatCannotBeOpenedIsMissedTry(t *testing.T) {
 		w.mu.open = errors.New("no IPv6 here")
 		n := NewNotifier(NotifyOptions{Listen: w.listen, Logger: slog.New(slog.DiscardHandler)})
 		defer n.Close()
-		n.Add(zonetest.Open(t, apex, smallZone), []Target{{Addr: secondary}})
+		n.Replace(zonetest.Open(t, apex, smallZone), []Target{{Addr: secondary}})
 		time.Sleep(time.Second)
 		w.mu.Lock()
 		w.mu.open = nil
@@ -419,7 +419,7 @@ func TestSocketThatFailsIsReplaced(t *testing.T) {
 			return good, nil
 		}})
 		defer n.Close()
-		n.Add(zonetest.Open(t, apex, smallZone), []Target{{Addr: secondary}})
+		n.Replace(zonetest.Open(t, apex, smallZone), []Target{{Addr: secondary}})
 		synctest.Wait()
 		close(broken.fail)
 		<-broken.closed
@@ -454,7 +454,7 @@ func TestNotifyOfManyTargetsIsPaced(t *testing.T) {
 		for i := range 200 {
 			targets = append(targets, Target{Addr: netip.AddrPortFrom(secondary.Addr(), uint16(1000+i))})
 		}
-		n.Add(zonetest.Open(t, apex, smallZone), targets)
+		n.Replace(zonetest.Open(t, apex, smallZone), targets)
 		time.Sleep(time.Second)
 		perMoment, told := map[time.Duration]int{}, map[netip.AddrPort]bool{}
 		for _, m := range w.sent() {
@@ -480,7 +480,7 @@ func TestNotifyFitsPlainDatagram(t *testing.T) {
 	text := soa.String() + "\n@ 60 IN NS ns1\n"
 	notifying(t, Target{Addr: secondary}, nil, func(t *testing.T, z *zone.Zone, n *Notifier, w *wire) {
 		long := zonetest.Open(t, apex, text)
-		n.Add(long, []Target{{Addr: netip.MustParseAddrPort("192.0.2.54:53")}})
+		n.Replace(long, []Target{{Addr: netip.MustParseAddrPort("192.0.2.54:53")}})
 		m := w.last(t)
 		if len(w.sent()) != 2 || len(m.Answer) != 0 || len(m.Question) != 1 {
 			t.Errorf("got %v", m)
@@ -494,7 +494,7 @@ func TestPublishedDoesNotBlock(t *testing.T) {
 		w := &blockedWire{wire: newWire(), release: make(chan struct{})}
 		n := NewNotifier(NotifyOptions{Listen: func(string) (PacketConn, error) { return w, nil }, Logger: slog.New(slog.DiscardHandler)})
 		z := zonetest.Open(t, apex, smallZone)
-		n.Add(z, []Target{{Addr: secondary}})
+		n.Replace(z, []Target{{Addr: secondary}})
 		synctest.Wait()
 		for range 1000 {
 			n.Published(z, 11)
@@ -545,7 +545,7 @@ func TestNotifyOverLoopback(t *testing.T) {
 		stopped := make(chan error, 1)
 		go func() { stopped <- srv.ActivateAndServe() }()
 		defer func() { pc.Close(); <-stopped }()
-		n.Add(z, []Target{{Addr: pc.LocalAddr().(*net.UDPAddr).AddrPort()}})
+		n.Replace(z, []Target{{Addr: pc.LocalAddr().(*net.UDPAddr).AddrPort()}})
 	}
 	if tried == 0 {
 		t.Fatal("there is no loopback address")

@@ -16,6 +16,7 @@ import (
 type reply struct {
 	*Server
 	*Request
+	opt    *Options
 	zone   *zone.Zone
 	reader *zone.Reader
 	sign   *tsig.Stream

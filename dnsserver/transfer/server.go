@@ -57,7 +57,7 @@ func (o Options) withDefaults() Options {
 type Server struct {
 	Counters Counters
 
-	opt        Options
+	opt        atomic.Pointer[Options]
 	condensing chan struct{} // a place for each journal that may be condensed at one time
 	mu         struct {
 		sync.Mutex
@@ -118,9 +118,16 @@ var ErrTooLarge = errors.New("record does not fit a message")
 
 // NewServer makes a Server.
 func NewServer(o Options) *Server {
-	s := &Server{opt: o.withDefaults(), condensing: make(chan struct{}, 2)}
+	s := &Server{condensing: make(chan struct{}, 2)}
+	s.Set(o)
 	s.mu.perAddr = make(map[netip.Addr]int)
 	return s
+}
+
+// Set changes the options, for the transfers that begin after it.
+func (s *Server) Set(o Options) {
+	o = o.withDefaults()
+	s.opt.Store(&o)
 }
 
 // Serve answers r from the current version of z through send, which is called
@@ -135,9 +142,10 @@ func (s *Server) Serve(ctx context.Context, r *Request, z *zone.Zone, sign *tsig
 	if sign == nil {
 		sign = (*tsig.Context)(nil).Stream()
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.opt.MaxTime)
+	opt := s.opt.Load()
+	ctx, cancel := context.WithTimeout(ctx, opt.MaxTime)
 	defer cancel()
-	a := &reply{Server: s, Request: r, zone: z, reader: zone.NewReader(), sign: sign, send: send}
+	a := &reply{Server: s, opt: opt, Request: r, zone: z, reader: zone.NewReader(), sign: sign, send: send}
 	defer a.reader.Close()
 	err := a.run(ctx)
 	s.count(a.stats, err)
@@ -161,11 +169,12 @@ func (s *Server) count(st Stats, err error) {
 // acquire takes one of the places for transfers; release gives it back.
 func (s *Server) acquire(addr netip.Addr) (release func(), ok bool) {
 	addr = addr.Unmap()
+	opt := s.opt.Load()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mu.total >= s.opt.Transfers || s.mu.perAddr[addr] >= s.opt.TransfersPerAddress {
+	if s.mu.total >= opt.Transfers || s.mu.perAddr[addr] >= opt.TransfersPerAddress {
 		s.Counters.Busy.Add(1)
-		if s.mu.total < s.opt.Transfers {
+		if s.mu.total < opt.Transfers {
 			s.Counters.BusyAddress.Add(1)
 		}
 		return nil, false

@@ -496,3 +496,28 @@ func TestNumbersThatAreNone(t *testing.T) {
 		}
 	}
 }
+
+func TestEqualLists(t *testing.T) {
+	rule := func() Rule {
+		return Rule{AnyKey: true, Actions: Update, SelfNumber: true, Numbers: []string{"55*"}, MaxRecords: 8}
+	}
+	one, same := rule(), rule()
+	one.Text, same.Text = "a.yaml:5", "a.yaml:7"
+	if !compileList(t, one).Equal(compileList(t, same)) || !(List{}).Equal(List{}) {
+		t.Error("equal lists differ")
+	}
+	for i, change := range []func(r *Rule){
+		func(r *Rule) { r.AnyKey, r.Keys = false, []rr.Name{rr.MustName("5551234.phones.example.")} }, func(r *Rule) { r.Actions |= Transfer },
+		func(r *Rule) { r.Numbers[0] = "56*" }, func(r *Rule) { r.MaxRecords = 9 },
+		func(r *Rule) { r.Addresses = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} },
+	} {
+		r := rule()
+		change(&r)
+		if compileList(t, one).Equal(compileList(t, r)) {
+			t.Errorf("case %d makes no difference", i)
+		}
+	}
+	if compileList(t, one).Equal(compileList(t, one, same)) {
+		t.Error("one rule more makes no difference")
+	}
+}

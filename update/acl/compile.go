@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
+	"slices"
 	"strings"
 
 	"dialtone/zone/rr"
@@ -40,6 +42,15 @@ func Compile(apex rr.Name, rules []Rule) (List, error) {
 		return List{}, errors.Join(faults...)
 	}
 	return l, nil
+}
+
+// Equal tells whether both lists decide alike, as far as their rules are the same ones in the same order. How messages
+// call the rules does not count.
+func (l List) Equal(o List) bool {
+	return slices.EqualFunc(l.rules, o.rules, func(a, b compiled) bool {
+		a.Text, b.Text = "", ""
+		return reflect.DeepEqual(a, b)
+	})
 }
 
 // Len is the number of rules.

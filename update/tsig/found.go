@@ -94,6 +94,18 @@ func (r *Keyring) Forget(name rr.Name) {
 	}
 }
 
+// ForgetAll is Forget for all keys, and sets how many are cached from now on.
+func (r *Keyring) ForgetAll(cached int) {
+	f := &r.found
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.epoch++
+	f.mu.cache = nil
+	if cached > 0 {
+		f.mu.cache, _ = simplelru.NewLRU[rr.Name, *key](cached, nil)
+	}
+}
+
 // CacheStats tells how many keys from Lookup are cached, and how often one of
 // them was used.
 func (r *Keyring) CacheStats() (keys int, hits uint64) {

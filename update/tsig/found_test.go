@@ -223,3 +223,56 @@ func BenchmarkVerifyLookedUp(b *testing.B) {
 		}
 	})
 }
+
+// Other keys are in the ring at once; with faults it stays as it was.
+func TestReplacedKeys(t *testing.T) {
+	mine := tsig.Key{Name: rr.MustName(keyName), Algorithm: tsig.HMACSHA256, Secret: secret}
+	r, err := tsig.NewKeyring([]tsig.Key{mine}, tsig.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifies := func(want bool) {
+		t.Helper()
+		if _, err := r.Verify(signAs(t, keyName), now); (err == nil) != want {
+			t.Errorf("verified: %v", err)
+		}
+	}
+	other := tsig.Key{Name: rr.MustName("other.key."), Algorithm: tsig.HMACSHA256, Secret: secret}
+	if err := r.Replace([]tsig.Key{other, other}); err == nil {
+		t.Error("a key that is there twice was taken")
+	}
+	verifies(true)
+	if err := r.Replace([]tsig.Key{other, mine}); err != nil || !r.Has(other.Name) {
+		t.Errorf("%v", err)
+	}
+	verifies(true)
+	mine.Secret = []byte("another")
+	if err := r.Replace([]tsig.Key{mine}); err != nil || r.Has(other.Name) {
+		t.Errorf("%v", err)
+	}
+	verifies(false)
+}
+
+func TestForgetAll(t *testing.T) {
+	d, r := lookupRing(t, 10)
+	verify := func() {
+		t.Helper()
+		if _, err := r.Verify(signAs(t, keyName), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	verify()
+	verify()
+	r.ForgetAll(0)
+	verify()
+	verify()
+	if n, _ := r.CacheStats(); d.lookups != 3 || n != 0 {
+		t.Errorf("%d lookups, %d cached", d.lookups, n)
+	}
+	r.ForgetAll(1)
+	verify()
+	verify()
+	if n, _ := r.CacheStats(); d.lookups != 4 || n != 1 {
+		t.Errorf("%d lookups, %d cached", d.lookups, n)
+	}
+}

@@ -1,6 +1,7 @@
 package tsig
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha1"
 	"crypto/sha256"
@@ -10,6 +11,7 @@ import (
 	"hash"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"dialtone/zone/rr"
 )
@@ -17,7 +19,7 @@ import (
 // Keyring holds the keys of a server or client, and finds others that are kept
 // elsewhere. It is safe for concurrent use.
 type Keyring struct {
-	keys  map[rr.Name]*key // by lower-case name
+	keys  atomic.Pointer[map[rr.Name]*key] // by lower-case name
 	found found
 	opts  Options
 }
@@ -55,27 +57,46 @@ func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // NewKeyring checks all keys and reports all their faults at once.
 func NewKeyring(keys []Key, opts Options) (*Keyring, error) {
-	r := &Keyring{keys: make(map[rr.Name]*key, len(keys)), opts: opts}
-	var faults []error
+	r := &Keyring{opts: opts}
 	r.found.init(opts.Cached)
+	var fault error
 	if opts.MinMAC < 0 || opts.MinMAC > maxDigest {
-		faults = append(faults, fmt.Errorf("shortest MAC of %d octets: need 0 to %d", opts.MinMAC, maxDigest))
+		fault = fmt.Errorf("shortest MAC of %d octets: need 0 to %d", opts.MinMAC, maxDigest)
 	}
+	if err := errors.Join(fault, r.Replace(keys)); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Replace puts other keys into the ring in place of those that are there; after an
+// error nothing has changed. What was signed or verified with a key before goes on
+// with it.
+func (r *Keyring) Replace(keys []Key) error {
+	ring := make(map[rr.Name]*key, len(keys))
+	old := r.keys.Load()
+	var faults []error
 	for _, k := range keys {
 		if err := k.check(); err != nil {
 			faults = append(faults, err)
 			continue
 		}
 		p := newKey(k)
-		if _, twice := r.keys[p.canonical]; twice {
+		if _, twice := ring[p.canonical]; twice {
 			faults = append(faults, fmt.Errorf("key %s is given twice", k.Name))
 		}
-		r.keys[p.canonical] = p
+		if old != nil {
+			if was := (*old)[p.canonical]; was != nil && was.name == p.name && was.algorithm == p.algorithm && bytes.Equal(was.secret, p.secret) {
+				p = was // with what it has hashed
+			}
+		}
+		ring[p.canonical] = p
 	}
 	if len(faults) > 0 {
-		return nil, errors.Join(faults...)
+		return errors.Join(faults...)
 	}
-	return r, nil
+	r.keys.Store(&ring)
+	return nil
 }
 
 // Has tells whether a key of that name, in any case, is in the ring itself.
@@ -85,7 +106,7 @@ func (r *Keyring) find(name rr.Name) *key {
 	if r == nil {
 		return nil
 	}
-	return r.keys[name.Lower()]
+	return (*r.keys.Load())[name.Lower()]
 }
 
 func (k Key) check() error {

@@ -129,7 +129,7 @@ func (r *Keyring) checkKey(rec *record) (k *key, fresh uint64, fault *Error) {
 	low.n = copy(low.buf[:], rec.name.octets())
 	rr.LowerBytes(low.octets())
 	if r != nil {
-		if k = r.keys[rr.Name(low.octets())]; k == nil && r.opts.Lookup != nil {
+		if k = (*r.keys.Load())[rr.Name(low.octets())]; k == nil && r.opts.Lookup != nil {
 			var err error
 			if k, fresh, err = r.lookup(low.octets()); err != nil {
 				return nil, 0, unavailable(err)
