@@ -4,7 +4,7 @@ GO ?= go
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 PACKAGES := gcc libc6-dev bind9 bind9-dnsutils bind9-utils libnet-dns-sec-perl nsd knot knot-dnsutils ldnsutils dnsperf \
-  util-linux iproute2 dnsmasq-base udhcpc isc-dhcp-server unbound prometheus nodejs sip-tester kamailio systemd strace
+  util-linux iproute2 dnsmasq-base udhcpc isc-dhcp-server unbound prometheus nodejs sip-tester kamailio systemd strace mount e2fsprogs
 BENCH_PACKAGES := bind9 nsd knot dnsperf util-linux
 FUZZTIME ?= 10s
 # Options of make bench, as BENCH="-rows 1,5 -rounds 3": go run ./integration/bench -h lists them.

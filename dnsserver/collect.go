@@ -135,6 +135,11 @@ func (s *Server) collectStore(e exporter) {
 	e.gauge("store_size_bytes", help, float64(size.Tables), "part", "lsm")
 	e.gauge("store_size_bytes", help, float64(size.Logs), "part", "wal")
 	e.gauge("store_size_bytes", help, float64(size.Values), "part", "vlog")
+	failed := 0.0
+	if s.store.Failed() != nil {
+		failed = 1
+	}
+	e.gauge("store_failed", "1 while the store takes no commits because the disk failed.", failed)
 	if free, reserve, ok := s.store.Space(); ok {
 		e.gauge("store_free_bytes", "Octets that are free on the file system of the data directory.", float64(free))
 		e.gauge("store_reserve_bytes", "Octets that must be free there for a commit.", float64(reserve))

@@ -49,6 +49,9 @@ func (s *Server) readiness() readiness {
 				r.Reasons = append(r.Reasons, unready{Reason: "store", Zone: z.Apex().String(), Detail: "updates are refused: " + err.Error()})
 			}
 		}
+		if err := s.store.Failed(); err != nil && len(r.Reasons) == 0 {
+			r.Reasons = append(r.Reasons, unready{Reason: "store", Detail: "updates are refused: " + err.Error()})
+		}
 	}
 	r.Ready = len(r.Reasons) == 0
 	return r

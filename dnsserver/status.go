@@ -214,6 +214,9 @@ func (s *Server) faults(st *Status, zones []*zone.Zone) []Fault {
 				"updates get SERVFAIL, queries go on: " + err.Error() + ": see to the disk of the data directory; the server tries again every second", z.FailedSince()})
 		}
 	}
+	if err := s.store.Failed(); err != nil && len(list) == 0 { // no update has come since
+		list = append(list, Fault{Kind: FaultStore, Text: "updates get SERVFAIL, queries go on: " + err.Error() + ": see to the disk of the data directory; the server tries again every second"})
+	}
 	if d := st.Disk; d != nil && d.Free < 2*d.Reserve {
 		list = append(list, diskFault(d))
 	}

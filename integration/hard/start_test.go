@@ -18,11 +18,8 @@ ns1 IN A 127.0.0.1
 5550100 IN A 192.0.2.1
 `
 
-// start runs the built binary on a zone that anybody on loopback may update. More is put behind the
-// configuration: limits, for instance.
-func start(t testing.TB, more string) *peertest.Server {
-	t.Helper()
-	return peertest.Dialtone(t, phones, `
+// config is a zone that anybody on loopback may update.
+const config = `
 listen: ["127.0.0.1:PORT"]
 data_dir: DIR/data
 zones:
@@ -30,7 +27,13 @@ zones:
     file: DIR/phones.zone
     acl: [{address: 127.0.0.0/8, action: [update, transfer]}]
 log: {level: warn}
-`+more, map[string]string{"phones.zone": phonesText})
+`
+
+// start runs the built binary on a zone that anybody on loopback may update. More is put behind the
+// configuration: limits, for instance.
+func start(t testing.TB, more string) *peertest.Server {
+	t.Helper()
+	return peertest.Dialtone(t, phones, config+more, map[string]string{"phones.zone": phonesText})
 }
 
 // TestStarts is the first thing that the rest relies on.

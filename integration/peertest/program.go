@@ -49,6 +49,8 @@ func debianPackage(program string) string {
 		return "libc-bin"
 	case "nsenter", "setpriv", "unshare":
 		return "util-linux"
+	case "mkfs.ext4", "e2fsck":
+		return "e2fsprogs"
 	default:
 		return program
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 	"github.com/dgraph-io/badger/v4/skl"
+
+	"dialtone/zone/store/files"
 )
 
 // healPatience is how long Repair and Close wait for a Badger that cannot
@@ -85,7 +87,8 @@ const (
 	emptyLogs = 2
 )
 
-func (s *Store) openBadger() (*badger.DB, error) {
+// openBadger is also for a store that was closed after a fault of the disk.
+func (s *Store) openBadger(how files.How) (*badger.DB, error) {
 	if err := s.checkSpace(s.forTables()); err != nil {
 		return nil, &DirError{Dir: s.o.Dir, Problem: "cannot be opened", Err: err, Hint: "make room"}
 	}
@@ -93,7 +96,7 @@ func (s *Store) openBadger() (*badger.DB, error) {
 		return nil, s.openError(nil)
 	}
 	o := s.badgerOptions()
-	err := s.verify()
+	err := s.verify(how)
 	if err == nil {
 		err = s.emptyLargeLogs(o)
 	}
@@ -185,6 +188,35 @@ func (s *Store) healLater() {
 	}
 }
 
+// healSoon is for Badger's own goroutines, which a close waits for. It goes on until
+// the store works again: no commit may come that would ask for it.
+func (s *Store) healSoon() {
+	s.broken.Store(true)
+	if s.healing.soon.Swap(true) {
+		return
+	}
+	time.AfterFunc(time.Second, func() {
+		s.healing.soon.Store(false)
+		if s.broken.Load() && !s.closed.Load() {
+			s.healLater()
+			s.healSoon()
+		}
+	})
+}
+
+// Failed tells why the store takes no commits at the moment; nil when it does.
+func (s *Store) Failed() error {
+	if !s.broken.Load() {
+		return nil
+	}
+	s.healing.Lock()
+	defer s.healing.Unlock()
+	if s.healing.err != nil {
+		return s.healing.err
+	}
+	return ErrBroken
+}
+
 // healLocked begins to open Badger again, unless somebody has. What it gives is
 // closed at the end of it.
 func (s *Store) healLocked() chan struct{} {
@@ -223,7 +255,7 @@ func (s *Store) reopenNow() error {
 		s.db.DB = nil
 	}
 	s.logs.forget()
-	db, err := s.openBadger()
+	db, err := s.openBadger(files.Heal)
 	if err != nil {
 		return err
 	}
@@ -357,15 +389,39 @@ type logger struct{ s *Store }
 // goroutine calls it before it writes anything else, whereas the commit that
 // failed may wake when another zone's commit is in the log behind it already.
 func (l logger) Errorf(f string, a ...any) {
-	if strings.HasPrefix(f, "writeRequests") {
+	switch {
+	case strings.HasPrefix(f, "writeRequests"):
 		l.s.broken.Store(true)
+	case strings.HasPrefix(f, flushFailed):
+		l.s.healSoon()
 	}
 	l.s.o.Logger.Error(line(f, a), "op", "store")
 }
 
-func (l logger) Warningf(f string, a ...any) { l.s.o.Logger.Warn(line(f, a), "op", "store") }
-func (logger) Infof(string, ...any)          {}
-func (l logger) Debugf(f string, _ ...any)   { l.s.turns.message(f, l.s.backlog) }
+func (l logger) Warningf(f string, a ...any) {
+	if strings.Contains(f, compactFailed) {
+		l.s.healSoon()
+	}
+	l.s.o.Logger.Warn(line(f, a), "op", "store")
+}
+
+// How messages begin that say that a memtable could not be moved to a table, or
+// tables not be compacted. Badger tries again, and then
+//
+//   - has removed the new tables, though its MANIFEST may name them: the sync of
+//     the MANIFEST may be what failed. It would not open again (see the comment in
+//     files/manifest.go);
+//   - makes commits wait without an end when too many memtables or tables have
+//     gathered, where they should fail.
+//
+// So the store is closed and opened again, as after a failed write.
+const (
+	flushFailed   = "error flushing memtable"
+	compactFailed = "LOG Compact FAILED"
+)
+
+func (logger) Infof(string, ...any)        {}
+func (l logger) Debugf(f string, _ ...any) { l.s.turns.message(f, l.s.backlog) }
 
 func line(f string, a []any) string {
 	return "badger: " + strings.TrimSpace(fmt.Sprintf(f, a...))

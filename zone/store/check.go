@@ -163,7 +163,7 @@ func (c *checker) read() error {
 	} else if err != nil {
 		return err
 	}
-	d, err := files.Open(c.root, true)
+	d, err := files.Open(c.root, files.Mend)
 	if errors.As(err, &bad) {
 		return c.hopeless(bad)
 	}

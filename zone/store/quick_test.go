@@ -5,6 +5,6 @@ package store
 // How much of everything the tests of damage and of power cuts try: make
 // test-hard tries more.
 const (
-	damagesAFile = 6
-	sectorsAFile = 3
+	damagesAFile = 3
+	sectorsAFile = 2
 )

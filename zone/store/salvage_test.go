@@ -15,7 +15,7 @@ import (
 
 // TestFilesThatAreMissing takes each file away.
 func TestFilesThatAreMissing(t *testing.T) {
-	files, want := full(t, 9000)
+	files, want := full(t, 4000)
 	for name := range files {
 		left := maps.Clone(files)
 		delete(left, name)
@@ -55,7 +55,7 @@ func subset[K comparable, V any](part, whole map[K]V) bool {
 // TestSectorsThatAreLost overwrites 512 octets at a time. A start refuses; what a
 // repair brings back of a table is right, and the serial is beyond all there were.
 func TestSectorsThatAreLost(t *testing.T) {
-	files, want := full(t, 9000)
+	files, want := full(t, 4000)
 	r := rand.New(rand.NewPCG(7, 8))
 	repaired := 0
 	for _, name := range slices.Sorted(maps.Keys(files)) {

@@ -13,6 +13,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"dialtone/zone/rr"
+	"dialtone/zone/store/files"
 )
 
 // FormatVersion is the version of the data directory's format that this
@@ -87,6 +88,7 @@ type Store struct {
 		done  chan struct{} // not nil while Badger is being reopened
 		err   error         // of the last try
 		tried time.Time
+		soon  atomic.Bool // a timer of healSoon runs
 	}
 	root   *os.Root // the data directory, and
 	dir    *os.File // itself as a file
@@ -118,7 +120,7 @@ func Open(o Options) (*Store, error) {
 	if s.o.Reserve == 0 {
 		s.o.Reserve = defaultReserve(s.dir, s.o.MemTable)
 	}
-	db, err := s.openBadger()
+	db, err := s.openBadger(files.Start)
 	if err != nil {
 		return nil, errors.Join(err, s.logs.closeMark(), s.dir.Close(), s.root.Close())
 	}

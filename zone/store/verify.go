@@ -36,7 +36,7 @@ func (s *Store) damaged(list ...files.Damage) error {
 // option of Badger: that could only end the process, or leave out silently what
 // does not match, where compactions would write what is left to new tables, with
 // new checksums. Measured with 1,000,000 numbers: 8 ms of a start.
-func (s *Store) verify() error {
+func (s *Store) verify(how files.How) error {
 	if _, err := s.root.Stat(repairing); err == nil {
 		return &DirError{Dir: s.o.Dir, Problem: "is being repaired, or that was interrupted",
 			Hint: "finish it by dialtone store check --repair"}
@@ -52,7 +52,7 @@ func (s *Store) verify() error {
 	case err != nil:
 		return err
 	}
-	d, err := files.Open(s.root, false)
+	d, err := files.Open(s.root, how)
 	if errors.Is(err, files.ErrForeign) {
 		return s.foreign()
 	}
@@ -74,6 +74,11 @@ func (s *Store) verify() error {
 	}
 	if version, broken := d.Chain(); version < synced {
 		return s.damaged(unsynced(d, version, synced, broken)...)
+	}
+	if len(d.Void) > 0 || how == files.Heal {
+		if err := d.Rewrite(); err != nil {
+			return fmt.Errorf("write the MANIFEST anew: %w", err)
+		}
 	}
 	return s.syncLogs()
 }
@@ -105,6 +110,9 @@ func unsynced(d *files.Dir, version, synced uint64, broken *files.Damage) []file
 	list := tornManifest(d)
 	if broken != nil {
 		list = append(list, *broken)
+	}
+	for _, name := range d.Void {
+		list = append(list, files.Damage{File: name, Offset: -1, What: "is missing, and the MANIFEST names it"})
 	}
 	if len(list) == 0 {
 		list = []files.Damage{{File: manifest, Offset: -1, What: "and the logs lack something"}}

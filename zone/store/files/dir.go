@@ -3,20 +3,14 @@ package files
 import (
 	"bytes"
 	"cmp"
-	"encoding/binary"
 	"errors"
-	"hash/crc32"
 	"io/fs"
-	"maps"
 	"os"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-
-	"github.com/dgraph-io/badger/v4/pb"
-	"google.golang.org/protobuf/proto"
 )
 
 // Names of files.
@@ -36,7 +30,6 @@ var ErrForeign = errors.New("tables are compressed or encrypted")
 // Dir is a Badger directory that nobody has open.
 type Dir struct {
 	root   *os.Root
-	path   string
 	Tables []*Table // by level, and then by number; without their content
 	Logs   []*Log   // in the order in which they were written
 	// Torn is how many octets of the MANIFEST are behind its last whole change
@@ -44,8 +37,11 @@ type Dir struct {
 	Torn int64
 	// Missing are tables that the MANIFEST names and that are not there.
 	Missing []string
-	mended  []byte // the MANIFEST, where it had to be corrected
-	damage  []Damage
+	// Void are change sets of the MANIFEST that never took effect: Badger could not
+	// sync them, and has removed the tables that they name.
+	Void   []string // the missing tables that they make
+	sets   []changeSet
+	damage []Damage
 }
 
 // Ours tells whether a name is one of Badger's files, for whoever moves them.
@@ -54,26 +50,30 @@ func Ours(name string) bool {
 		strings.HasSuffix(name, logSuffix) || strings.HasSuffix(name, valueSuffix) || strings.HasSuffix(name, tableSuffix)
 }
 
-// Open reads MANIFEST and logs. With mend it corrects what can be in memory,
-// and goes on where it can; Damage gives what it has found. Without, its error
-// is a Damage where a file is damaged.
-func Open(root *os.Root, mend bool) (*Dir, error) {
-	d := &Dir{root: root, path: root.Name()}
+// How says what Open makes of what is wrong.
+type How int
+
+const (
+	// Start is for a directory that nobody knows anything of: its error is a
+	// Damage where a file is damaged.
+	Start How = iota
+	// Heal is for one that this process has just closed, after a fault of the disk:
+	// a MANIFEST that could not be written to its end is that, and no damage.
+	Heal
+	// Mend corrects in memory what can be, and goes on where it can; Dir.Damage
+	// gives what it has found.
+	Mend
+)
+
+// Open reads MANIFEST and logs.
+func Open(root *os.Root, how How) (*Dir, error) {
+	d := &Dir{root: root}
 	names, err := d.names()
 	if err != nil {
 		return nil, err
 	}
-	if err := d.readManifest(mend); err != nil {
+	if err := d.readManifest(names, how); err != nil {
 		return nil, err
-	}
-	there := map[string]bool{}
-	for _, n := range names {
-		there[n] = true
-	}
-	for _, t := range d.Tables {
-		if !there[t.Name] {
-			d.Missing = append(d.Missing, t.Name)
-		}
 	}
 	for _, n := range names {
 		id, err := strconv.ParseUint(strings.TrimSuffix(n, logSuffix), 10, 64)
@@ -87,14 +87,14 @@ func Open(root *os.Root, mend bool) (*Dir, error) {
 		l.parse()
 		d.Logs = append(d.Logs, l)
 		switch {
-		case mend && (l.head || len(l.Rest) > 0):
+		case how == Mend && (l.head || len(l.Rest) > 0):
 			d.damage = append(d.damage, l.mend()...)
 		case l.head:
 			return nil, Damage{File: n, Offset: 0, What: "the log's head says that it is encrypted"}
 		}
 	}
 	slices.SortFunc(d.Logs, func(a, b *Log) int { return cmp.Compare(a.ID, b.ID) })
-	return d, d.readSmall(names, mend)
+	return d, d.readSmall(names, how == Mend)
 }
 
 func (d *Dir) names() ([]string, error) {
@@ -108,140 +108,8 @@ func (d *Dir) names() ([]string, error) {
 	return names, err
 }
 
-// Damage gives what Open with mend has found.
+// Damage gives what Open with Mend has found.
 func (d *Dir) Damage() []Damage { return d.damage }
-
-const (
-	magic   = "Bdgr\x00\x00\x00\x08"
-	setHead = 4 + 4 // of a change set: length and checksum
-)
-
-// readManifest finds out which tables there are.
-func (d *Dir) readManifest(mend bool) error {
-	data, err := readFile(d.root, Manifest, nil)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Damage{File: Manifest, Offset: -1, What: "is missing"}
-	}
-	if err != nil {
-		return err
-	}
-	end, bad := wholeSets(data)
-	if bad != nil && mend {
-		data, end = d.mendManifest(data, *bad)
-		bad = nil
-	}
-	if bad != nil && bad.What != tornSet {
-		return *bad
-	}
-	d.Torn = int64(len(data) - end)
-	if d.mended != nil {
-		data = d.mended
-	}
-	return d.readTables(data[:end])
-}
-
-const tornSet = "the last change set is cut off"
-
-// wholeSets gives the end of the change sets that are whole, and what is wrong
-// behind it.
-func wholeSets(data []byte) (end int, bad *Damage) {
-	if !bytes.HasPrefix(data, []byte(magic)) {
-		return 0, &Damage{File: Manifest, Offset: 0, What: "its head is not that of a MANIFEST"}
-	}
-	for at := len(magic); at < len(data); {
-		if len(data)-at < setHead {
-			return at, &Damage{File: Manifest, Offset: int64(at), What: tornSet}
-		}
-		size := int64(binary.BigEndian.Uint32(data[at:]))
-		if size > int64(len(data)-at-setHead) {
-			return at, &Damage{File: Manifest, Offset: int64(at), What: tornSet}
-		}
-		to := at + setHead + int(size)
-		if crc32.Checksum(data[at+setHead:to], castagnoli) != binary.BigEndian.Uint32(data[at+4:]) {
-			return at, &Damage{File: Manifest, Offset: int64(at), What: "the change set does not match its checksum"}
-		}
-		at = to
-	}
-	return len(data), nil
-}
-
-// mendManifest corrects one octet at the place where the MANIFEST is damaged,
-// so that all behind it is right. If it cannot, the rest is lost.
-func (d *Dir) mendManifest(data []byte, bad Damage) ([]byte, int) {
-	end, _ := wholeSets(data)
-	fixed := bytes.Clone(data)
-	try := func(at int, octet byte) bool {
-		was := fixed[at]
-		fixed[at] = octet
-		if _, b := wholeSets(fixed); b == nil {
-			return true
-		}
-		fixed[at] = was
-		return false
-	}
-	bad.Mendable = d.mendSet(fixed, end, try)
-	d.damage = append(d.damage, bad)
-	if bad.Mendable {
-		d.mended = fixed
-		return fixed, len(fixed)
-	}
-	return data, end
-}
-
-func (d *Dir) mendSet(data []byte, end int, try func(at int, octet byte) bool) bool {
-	if end == 0 { // the head
-		for i := range len(magic) {
-			if i < len(data) && try(i, magic[i]) {
-				return true
-			}
-		}
-		return false
-	}
-	for at := end; at < min(end+setHead, len(data)); at++ {
-		for x := 1; x < 256; x++ {
-			if try(at, data[at]^byte(x)) {
-				return true
-			}
-		}
-	}
-	if len(data)-end < setHead {
-		return false
-	}
-	size := int64(binary.BigEndian.Uint32(data[end:]))
-	if size > int64(len(data)-end-setHead) {
-		return false
-	}
-	set := data[end+setHead : end+setHead+int(size)]
-	at, octet, ok := oneOctet(set, binary.BigEndian.Uint32(data[end+4:]))
-	return ok && try(end+setHead+at, octet)
-}
-
-// readTables finds out which tables change sets leave.
-func (d *Dir) readTables(data []byte) error {
-	tables := map[uint64]*Table{}
-	for at := len(magic); at < len(data); {
-		to := at + setHead + int(binary.BigEndian.Uint32(data[at:]))
-		var set pb.ManifestChangeSet
-		if err := proto.Unmarshal(data[at+setHead:to], &set); err != nil {
-			return Damage{File: Manifest, Offset: int64(at), What: "the change set makes no sense: " + err.Error()}
-		}
-		for _, c := range set.Changes {
-			switch {
-			case c.KeyId != 0 || c.Compression != 0:
-				return ErrForeign
-			case c.Op == pb.ManifestChange_CREATE:
-				tables[c.Id] = &Table{Name: tableName(c.Id), ID: c.Id, Level: int(c.Level)}
-			case c.Op == pb.ManifestChange_DELETE:
-				delete(tables, c.Id)
-			}
-		}
-		at = to
-	}
-	d.Tables = slices.SortedFunc(maps.Values(tables), func(a, b *Table) int {
-		return cmp.Or(cmp.Compare(a.Level, b.Level), cmp.Compare(a.ID, b.ID))
-	})
-	return nil
-}
 
 // readSmall looks at the files that hold nothing of ours, but could keep Badger
 // from opening.
