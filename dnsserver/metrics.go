@@ -35,7 +35,11 @@ func listenMetrics(ctx context.Context, s *Server) (*metricsServer, error) {
 		return nil, &BindError{Failed: []BindFailure{{"metrics", addr, err}}}
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry(), promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry(), promhttp.HandlerOpts{
+		MaxRequestsInFlight: maxScrapes,
+		// One metric that is wrong must not take the others away.
+		ErrorHandling: promhttp.ContinueOnError, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError),
+	}))
 	s.serveHealth(mux)
 	return &metricsServer{l: netutil.LimitListener(l, maxMetricsConns), log: s.log, http: &http.Server{
 		Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,

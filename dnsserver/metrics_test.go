@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -136,5 +137,14 @@ func TestOneInSixteenBatchesIsTimed(t *testing.T) {
 				t.Errorf("%v: %d samples of %d queries", m.GetLabel(), n, 4*querySample)
 			}
 		}
+	}
+}
+
+// The time of a batch is taken on the path of answers.
+func TestTimingABatchAllocatesNothing(t *testing.T) {
+	var i instruments
+	i.init()
+	if n := testing.AllocsPerRun(100, func() { i.batchAnswered(64, 100*time.Microsecond) }); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
