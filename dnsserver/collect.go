@@ -154,7 +154,8 @@ type zoneFigures struct {
 	names                        int
 	octets, journal, leaseOctets int64
 	commits, gathered, ended     uint64
-	leased, queued, failed       int
+	leased, queued               int
+	failed, frozen               int
 	updates                      ruleTally
 }
 
@@ -225,6 +226,9 @@ func (f *zoneFigures) add(z *zone.Zone, names int, octets int64) {
 	if z.Failed() != nil {
 		f.failed = 1
 	}
+	if _, frozen := z.Frozen(); frozen {
+		f.frozen = 1
+	}
 }
 
 func (f *zoneFigures) collect(e exporter, zone string) {
@@ -238,5 +242,6 @@ func (f *zoneFigures) collect(e exporter, zone string) {
 	e.gauge("zone_leases_bytes", "Memory that they take.", float64(f.leaseOctets), "zone", zone)
 	e.count("zone_leases_ended_total", "Numbers whose lease ended.", f.ended, "zone", zone)
 	e.gauge("zone_failed", "1 while the zone refuses updates because the store cannot commit.", float64(f.failed), "zone", zone)
+	e.gauge("zone_frozen", "1 while an operator keeps the zone from changing: see dialtone zone freeze.", float64(f.frozen), "zone", zone)
 	f.updates.collect(e, zone)
 }

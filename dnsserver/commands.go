@@ -26,6 +26,8 @@ type commands struct {
 	book     *keys.Book
 	// histories has room for those that are being read.
 	histories chan struct{}
+	exports   sync.Mutex // held by the one that is under way
+	imports   sync.Mutex // likewise
 	closing   sync.Once
 }
 
@@ -45,6 +47,7 @@ func (c *commands) init(s *Server) {
 	control.Handle(c.server, RequestLogLevel, c.logLevel)
 	c.registerProfiles()
 	control.Handle(c.server, RequestReload, c.reload)
+	c.registerZones()
 }
 
 // keyChanged makes the server forget keys of one zone, and returns when what they have signed before is done.

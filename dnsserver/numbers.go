@@ -49,6 +49,7 @@ type NumberInfo struct {
 	Updated   time.Time    `json:"updated,omitzero"`      // last update that was signed by that key or had a lease
 	UpdatedBy string       `json:"updated_by,omitempty"`  // key that signed it
 	From      netip.Addr   `json:"updated_from,omitzero"` // whence it came
+	Frozen    time.Time    `json:"frozen,omitzero"`       // since when its zone takes no changes
 	Now       time.Time    `json:"now"`
 }
 
@@ -179,6 +180,7 @@ func (c *commands) showNumber(ctx context.Context, who control.Peer, q NumberQue
 		i.UpdatedBy = r.Key.String()
 	}
 	i.Records, i.More = texts(list)
+	i.Frozen, _ = z.z.Frozen()
 	for _, x := range list {
 		if !x.Owner.EqualFold(own) {
 			continue
@@ -241,6 +243,9 @@ func (c *commands) releaseNumber(ctx context.Context, who control.Peer, q Number
 	}
 	r, err := z.z.Registration(q.Number)
 	if err != nil {
+		return out, err
+	}
+	if err := refuseFrozen(z.z); err != nil { // before its key is gone
 		return out, err
 	}
 	key, err := c.keyOf(ctx, who, out.Zone, q.Number)

@@ -99,6 +99,7 @@ type ZoneStatus struct {
 	JournalFrom    uint32    `json:"journal_from"`    // the oldest serial that they lead from
 	Changed        time.Time `json:"changed,omitzero"`
 	Committed      time.Time `json:"committed,omitzero"` // the last commit since the start; leases need not change the zone
+	Frozen         time.Time `json:"frozen,omitzero"`    // since when an operator keeps it from changing
 	Fault          string    `json:"fault,omitempty"`    // why it takes no updates
 }
 
@@ -188,6 +189,7 @@ func zoneStatus(reader *zone.Reader, z *zone.Zone) ZoneStatus {
 	v := z.View()
 	x := ZoneStatus{Zone: z.Apex().String(), Serial: v.Serial(), Numbers: v.Numbers(), Leases: z.Leases(), Queue: z.QueueLen(), Committed: z.Committed()}
 	x.Names, _ = v.Size()
+	x.Frozen, _ = z.Frozen()
 	if err := z.Failed(); err != nil {
 		x.Fault = err.Error()
 	}

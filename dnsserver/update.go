@@ -340,7 +340,7 @@ func (s *Server) finishUpdate(w *worker, u *pendingUpdate) []byte {
 	s.logUpdate(u, o.rcode, o.ede)
 	old := u.isOld()
 	if u.began {
-		if old || o.rcode == dns.RcodeServerFailure {
+		if old || o.rcode == dns.RcodeServerFailure || errors.Is(u.result.Err, zone.ErrFrozen) {
 			s.answered.forget(u.digest) // it may be sent again and succeed
 		} else {
 			s.answered.end(u.digest, o, now)
@@ -418,6 +418,8 @@ func (s *Server) result(u *pendingUpdate) (rcode uint16, ede *answer.EDE) {
 		return dns.RcodeRefused, &answer.EDE{Code: answer.EDEProhibited, Text: fmt.Sprintf("zone %s would have more than %d records (max_records)", u.zone.o.Apex, u.zone.o.MaxRecords)}
 	case errors.Is(err, zone.ErrClosed):
 		return dns.RcodeServerFailure, &answer.EDE{Code: answer.EDENotReady, Text: "the server is stopping"}
+	case errors.Is(err, zone.ErrFrozen):
+		return dns.RcodeRefused, &answer.EDE{Code: answer.EDEOther, Text: "the zone is frozen while its operator works at it: try again later"}
 	case errors.Is(err, zone.ErrStore):
 		return dns.RcodeServerFailure, &answer.EDE{Code: answer.EDEOther, Text: "the change could not be stored"}
 	case errors.Is(err, zone.ErrTooBig), errors.Is(err, zone.ErrSerial):

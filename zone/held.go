@@ -130,6 +130,12 @@ func (z *Zone) Leases() int {
 	return h.mu.leases.Running()
 }
 
+// HasLease tells whether a number has a lease, or its KEY record has one, that runs or has just ended.
+func (z *Zone) HasLease(number string) bool {
+	l := z.held.lease(number)
+	return l.End != 0 || l.KeyEnd != 0
+}
+
 // KeyEnded tells whether the key lease of a number has ended, though its KEY may
 // still be there.
 func (z *Zone) KeyEnded(number string, now time.Time) bool {
@@ -333,7 +339,7 @@ func (h *held) restLocked(took time.Duration) time.Duration {
 // now is tried again by the next EndLeases.
 func (z *Zone) endSomeLocked() {
 	h := &z.held
-	if h.mu.going || len(h.mu.queue) == 0 {
+	if _, frozen := z.Frozen(); frozen || h.mu.going || len(h.mu.queue) == 0 {
 		return
 	}
 	n := min(len(h.mu.queue), endAtOnce)
@@ -383,7 +389,7 @@ func (e *endOp) Done(c Committed) {
 	h.mu.going = false
 	if c.Err != nil {
 		h.mu.queue, h.mu.pending = nil, nil // all that is due is found again
-		if !errors.Is(c.Err, ErrStore) && !errors.Is(c.Err, ErrClosed) {
+		if !errors.Is(c.Err, ErrStore) && !errors.Is(c.Err, ErrFrozen) && !errors.Is(c.Err, ErrClosed) {
 			e.z.log.Error("leases cannot be ended", "op", "lease", "zone", e.z.apex.String(), "first", e.numbers[0], "err", c.Err)
 		}
 		return

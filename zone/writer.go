@@ -62,7 +62,7 @@ type Op interface {
 
 // Committed is what became of an Op.
 type Committed struct {
-	Err     error  // Evaluate's own, or one that wraps ErrStore, ErrTooBig, ErrSerial, ErrZoneFull or ErrClosed
+	Err     error  // Evaluate's own, or one that wraps ErrStore, ErrTooBig, ErrSerial, ErrZoneFull, ErrFrozen or ErrClosed
 	Changed bool   // by this op
 	Serial  uint32 // of the zone now
 }
@@ -341,6 +341,9 @@ func (w *writer) evaluate(op Op) {
 			// Jumps of the serial that are each allowed can be too far together.
 			r.Err, w.apart = ErrSerial, len(w.ops) > 0
 		}
+	}
+	if r.Err == nil {
+		r.Err = w.checkFrozen(op)
 	}
 	if r.Err == nil {
 		r.Err = w.checkRecords()

@@ -33,6 +33,7 @@ type Zone struct {
 	queue     queue
 	stopped   chan struct{} // closed when the writer has ended
 	fault     atomic.Pointer[fault]
+	frozen    atomic.Int64 // since when, nanoseconds since 1970; 0: it is not
 	listeners struct {
 		sync.Mutex
 		list []func(z *Zone, serial uint32)

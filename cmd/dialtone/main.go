@@ -57,7 +57,7 @@ Try it: dialtone serve`,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.AddCommand(serveCommand(), groupCommand("config", "Work with configuration files", configCheckCommand()),
-		groupCommand("zone", "Work with zone files", zoneCheckCommand()),
+		zoneCommand(),
 		numberCommand(), statusCommand(), reloadCommand(), storeCommand(), backupCommand(), restoreCommand(),
 		logLevelCommand(), debugCommand(),
 		initCommand(), keyCommand(), registerCommand(), phoneCommand(), lookupCommand(), callCommand(), versionCommand())

@@ -119,6 +119,9 @@ func printNumber(w io.Writer, i dnsserver.NumberInfo) error {
 	if !i.Signed.IsZero() {
 		text += line("signed", "%s: what its key signed before that is not taken any more", ago(i.Signed))
 	}
+	if !i.Frozen.IsZero() {
+		text += line("zone", "frozen since %s: updates that change it are refused until dialtone zone thaw %s", i.Frozen.UTC().Format(time.DateTime+"Z"), i.Zone)
+	}
 	_, err := io.WriteString(w, text)
 	return err
 }

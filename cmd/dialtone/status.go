@@ -166,6 +166,11 @@ func zonesText(w io.Writer, st dnsserver.Status) {
 			row("all", "", grouped(st.Numbers), grouped(st.Leases))
 		}
 	})
+	for _, z := range st.Zones {
+		if !z.Frozen.IsZero() {
+			fmt.Fprintf(w, "%s is frozen, for %s: updates that change it are refused until dialtone zone thaw %s\n", z.Zone, age(st.Now.Sub(z.Frozen).Seconds()), z.Zone)
+		}
+	}
 }
 
 func secondariesText(w io.Writer, st dnsserver.Status) {
