@@ -21,7 +21,7 @@ func debianPackage(program string) string {
 		return "bind9"
 	case "promtool":
 		return "prometheus"
-	case "dnssec-keygen", "dnstap-read":
+	case "dnssec-keygen", "dnstap-read", "named-checkzone":
 		return "bind9-utils"
 	case "dig", "nsupdate", "delv":
 		return "bind9-dnsutils"

@@ -140,6 +140,16 @@ zone:
 `, zone, name, host, port, name)
 }
 
+// NSDPrimary is an nsd.conf for a primary of a zone in a file that ZoneFile names.
+func NSDPrimary(zone string) string {
+	return nsdServer + fmt.Sprintf(`
+zone:
+    name: %q
+    zonefile: DIR/%s
+    provide-xfr: 127.0.0.1 NOKEY
+`, zone, ZoneFile(zone))
+}
+
 const nsdServer = `
 server:
     ip-address: 127.0.0.1@PORT

@@ -1,4 +1,5 @@
-// Package masterfile reads zones from master files (RFC 1035, section 5).
+// Package masterfile reads zones from master files (RFC 1035, section 5), and
+// writes them.
 //
 // It owns: the text format with its directives ($ORIGIN, $TTL, $INCLUDE,
 // $GENERATE), the position of every fault, and the rules that the content of a

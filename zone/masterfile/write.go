@@ -61,48 +61,42 @@ func Line(r *rr.RR, apex rr.Name) string {
 	return strings.ReplaceAll(string(appendData(b, r.Type, []byte(r.Data))), "\t", " ")
 }
 
+// appendOwner writes a name relative to the apex. Octets that are more than letters,
+// digits and what numbers and services have are written as \DDD, which all servers
+// read: what else they want escaped differs.
 func appendOwner(b, owner []byte, apex rr.Name) []byte {
 	rel := owner[:len(owner)-len(apex)]
 	if len(rel) == 0 {
 		return append(b, '@')
 	}
-	if !isPlain(rel) {
-		text := rr.Name(owner).String()
-		if text[0] == '$' { // else it is a directive
-			b = append(b, '\\')
-		}
-		return append(b, text...)
-	}
 	for i := 0; i < len(rel); i += int(rel[i]) + 1 {
 		if i > 0 {
 			b = append(b, '.')
 		}
-		b = append(b, rel[i+1:i+1+int(rel[i])]...)
+		for _, c := range rel[i+1 : i+1+int(rel[i])] {
+			if isPlain(c) {
+				b = append(b, c)
+			} else {
+				b = append(b, '\\', '0'+c/100, '0'+c/10%10, '0'+c%10)
+			}
+		}
 	}
 	return b
 }
 
-// isPlain tells whether labels need no escapes and are nothing else in a master
-// file.
-func isPlain(rel []byte) bool {
-	for i := 0; i < len(rel); i += int(rel[i]) + 1 {
-		for _, c := range rel[i+1 : i+1+int(rel[i])] {
-			if c != '-' && c != '_' && c != '*' && (c < '0' || '9' < c) && (c|0x20 < 'a' || 'z' < c|0x20) {
-				return false
-			}
-		}
-	}
-	return true
+func isPlain(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z' || c == '-' || c == '_' || c == '*'
 }
 
 // named are the types that are written by their names: those that BIND 9.18, NSD
-// 4.6 and Knot 3.2 all read.
+// 4.6 and Knot 3.2 all read in the form in which miekg/dns writes them. What has
+// the names of types or algorithms in it is not among them.
 var named = map[uint16]bool{
 	dns.TypeA: true, dns.TypeNS: true, dns.TypeCNAME: true, dns.TypeSOA: true, dns.TypePTR: true, dns.TypeHINFO: true, dns.TypeMX: true,
 	dns.TypeTXT: true, dns.TypeRP: true, dns.TypeAFSDB: true, dns.TypeKEY: true, dns.TypeAAAA: true, dns.TypeLOC: true, dns.TypeSRV: true,
-	dns.TypeNAPTR: true, dns.TypeKX: true, dns.TypeCERT: true, dns.TypeDNAME: true, dns.TypeDS: true, dns.TypeSSHFP: true,
-	dns.TypeRRSIG: true, dns.TypeNSEC: true, dns.TypeDNSKEY: true, dns.TypeDHCID: true, dns.TypeNSEC3: true, dns.TypeNSEC3PARAM: true,
-	dns.TypeTLSA: true, dns.TypeSMIMEA: true, dns.TypeCDS: true, dns.TypeCDNSKEY: true, dns.TypeOPENPGPKEY: true, dns.TypeCSYNC: true,
+	dns.TypeNAPTR: true, dns.TypeKX: true, dns.TypeDNAME: true, dns.TypeDS: true, dns.TypeSSHFP: true,
+	dns.TypeDNSKEY: true, dns.TypeDHCID: true, dns.TypeNSEC3PARAM: true,
+	dns.TypeTLSA: true, dns.TypeSMIMEA: true, dns.TypeCDS: true, dns.TypeCDNSKEY: true, dns.TypeOPENPGPKEY: true,
 	dns.TypeSVCB: true, dns.TypeHTTPS: true, dns.TypeSPF: true, dns.TypeEUI48: true, dns.TypeEUI64: true, dns.TypeURI: true, dns.TypeCAA: true,
 }
 
@@ -126,8 +120,12 @@ func appendData(b []byte, t uint16, data []byte) []byte {
 	return fmt.Appendf(b, "TYPE%d\t\\# %d %x", t, len(data), data)
 }
 
-// dataText gives data in the form of its type, if that form leads back to it.
+// dataText gives data in the form of its type, if that form leads back to it and
+// has nothing that some server reads otherwise.
 func dataText(t uint16, data []byte) (string, bool) {
+	if !plainNames(t, data) || t == dns.TypeCAA && len(data) > 2 && hasCapital(data[2:2+min(int(data[1]), len(data)-2)]) { // NSD wants small letters
+		return "", false
+	}
 	r := rr.RR{Owner: rr.Root, Type: t, Data: string(data)}
 	m, err := r.Miekg()
 	if err != nil {
@@ -143,4 +141,33 @@ func dataText(t uint16, data []byte) (string, bool) {
 	}
 	back, err := rr.FromMiekg(again)
 	return text, err == nil && back.Data == r.Data && back.Type == t
+}
+
+// plainNames tells whether the names in rdata need no escapes.
+func plainNames(t uint16, data []byte) bool {
+	spans, n, _ := rr.NamesIn(t, data)
+	switch t {
+	case dns.TypeSVCB, dns.TypeHTTPS:
+		spans[0], n = [2]int{min(2, len(data)), len(data)}, 1
+	}
+	for _, span := range spans[:n] {
+		name := data[span[0]:span[1]]
+		for i := 0; i < len(name) && name[i] != 0; i += int(name[i]) + 1 {
+			for _, c := range name[i+1 : min(i+1+int(name[i]), len(name))] {
+				if !isPlain(c) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+func hasCapital(b []byte) bool {
+	for _, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			return true
+		}
+	}
+	return false
 }

@@ -84,7 +84,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 		t.Error(text)
 	}
 	for _, want := range []string{
-		"; a zone for a test\n$ORIGIN Phones.example.\n$TTL 60\n", "5551234\t300\tIN\tA\t192.0.2.7\n", "\\$ORIGIN.Phones.example.\t60", "\\@.Phones.example.\t60",
+		"; a zone for a test\n$ORIGIN Phones.example.\n$TTL 60\n", "5551234\t300\tIN\tA\t192.0.2.7\n", "\n\\036ORIGIN\t60", "\n\\064\t60", "\na\\046b.c\t60", "caa\t60\tIN\tCAA\t0 issue",
 		"TYPE10\t\\# 3 0a0d22\n", "TYPE11\t\\# 6 c00002010602\n", "TYPE65280\t\\# 0 \n",
 	} {
 		if !strings.Contains(text, want) {
@@ -96,10 +96,10 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 func TestLine(t *testing.T) {
 	apex := rr.MustName("phones.example.")
 	for want, r := range map[string]rr.RR{
-		"5551234 60 IN A 192.0.2.1":               {Owner: rr.MustName("5551234.phones.example."), Type: rr.TypeA, TTL: 60, Data: "\xc0\x00\x02\x01"},
-		"@ 1 IN NS ns1.phones.example.":           {Owner: apex, Type: 2, TTL: 1, Data: "\x03ns1" + string(apex)},
-		"x 1 IN TYPE65280 \\# 1 ff":               {Owner: rr.MustName("x.phones.example."), Type: 65280, TTL: 1, Data: "\xff"},
-		`a\.b.phones.example. 1 IN TXT "\009tab"`: {Owner: rr.MustName(`a\.b.phones.example.`), Type: 16, TTL: 1, Data: "\x04\ttab"},
+		"5551234 60 IN A 192.0.2.1":     {Owner: rr.MustName("5551234.phones.example."), Type: rr.TypeA, TTL: 60, Data: "\xc0\x00\x02\x01"},
+		"@ 1 IN NS ns1.phones.example.": {Owner: apex, Type: 2, TTL: 1, Data: "\x03ns1" + string(apex)},
+		"x 1 IN TYPE65280 \\# 1 ff":     {Owner: rr.MustName("x.phones.example."), Type: 65280, TTL: 1, Data: "\xff"},
+		`a\046b 1 IN TXT "\009tab"`:     {Owner: rr.MustName(`a\.b.phones.example.`), Type: 16, TTL: 1, Data: "\x04\ttab"},
 	} {
 		if got := Line(&r, apex); got != want {
 			t.Errorf("%q, want %q", got, want)
