@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"dialtone/zone"
 )
 
 // stepped is a server whose clock a test sets, to any time.
@@ -109,6 +111,38 @@ func TestClockStepsAndSignatures(t *testing.T) {
 		t.Errorf("when the clock is where it was: RCODE %d", rcode)
 	}
 	s.is(keyName, "192.0.2.5")
+}
+
+// TestReleaseForgetsTimesToCome: a key that has signed while its clock and the server's were a day ahead is too old for a day, when both
+// are right; releasing its number ends that, and what was signed before the release is not taken all the same.
+func TestReleaseForgetsTimesToCome(t *testing.T) {
+	s := startStepped(t)
+	now := s.clock.Load()
+	s.step(aDay)
+	if rcode, _ := s.signs("192.0.2.1", now+aDay); rcode != dns.RcodeSuccess {
+		t.Fatalf("RCODE %d", rcode)
+	}
+	s.step(-aDay)
+	early := at(t, moved("192.0.2.2"), time.Unix(now-1, 0))
+	if rcode, sig := exchanged(t, "udp", s.Server, early); rcode != dns.RcodeNotAuth || sig != dns.RcodeBadTime {
+		t.Errorf("RCODE %d, error %d", rcode, sig)
+	}
+	s.is(keyName, "192.0.2.1")
+	op := &releaseOp{number: "100", done: make(chan zone.Committed, 1)}
+	if err := s.Zones().All()[0].Submit(op); err != nil {
+		t.Fatal(err)
+	}
+	if c := <-op.done; c.Err != nil {
+		t.Fatal(c.Err)
+	}
+	if rcode, sig := exchanged(t, "udp", s.Server, early); rcode != dns.RcodeNotAuth || sig != dns.RcodeBadTime {
+		t.Errorf("signed before the release: RCODE %d, error %d", rcode, sig)
+	}
+	s.step(1)
+	if rcode, _ := s.signs("192.0.2.3", now+1); rcode != dns.RcodeSuccess {
+		t.Errorf("after the release: RCODE %d", rcode)
+	}
+	s.is(keyName, "192.0.2.3")
 }
 
 // TestClockStepsAndCookies: a cookie from a time that is not now is none, and its client gets another (RFC 9018, section 4.3).

@@ -322,14 +322,14 @@ func (o *releaseOp) Evaluate(d *zone.Draft) error {
 		return nil
 	}
 	d.Withdraw(o.number, true)
-	// What the old key has signed does not come back: the time stays. But a public key may claim the number now, whatever
-	// kind the old one was.
+	// What the old key has signed does not come back: the time stays, unless it is still to come: then clocks were wrong, and
+	// nobody could sign before it. But a public key may claim the number now, whatever kind the old one was.
 	if r := d.Registration(o.number); r.Signed != 0 {
 		r, err := d.Stored(o.number)
 		if err != nil {
 			return err
 		}
-		r.Public = true
+		r.Public, r.Signed = true, min(r.Signed, uint32(d.Now()/1000))
 		d.Hold(r)
 	}
 	return nil
