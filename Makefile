@@ -10,14 +10,14 @@ FUZZTIME ?= 10s
 # Options of make bench, as BENCH="-rows 1,5 -rounds 3": go run ./integration/bench -h lists them.
 BENCH ?=
 
-.PHONY: help build demo setup test test-hard soak unit check cross fuzz bench bench-quick bench-go package clean
+.PHONY: help build demo setup test test-hard test-web web-assets soak unit check cross fuzz bench bench-quick bench-go package clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 build: bin/dialtone ## the program, as bin/dialtone
 
-bin/dialtone: $(shell git ls-files '*.go' '*.yaml' '*.zone' go.mod go.sum)
+bin/dialtone: $(shell git ls-files '*.go' '*.yaml' '*.zone' dnsserver/web/assets dnsserver/web/templates go.mod go.sum)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/dialtone
 
 demo: build ## serve the built-in default, register a number, look it up
@@ -41,6 +41,14 @@ DURATION ?= 30m
 soak: setup ## everything at once for DURATION (30m): load, leases, transfers, kills, disk faults; then what must be true
 	$(GO) test -tags soak -count 1 -timeout 0 -v ./integration/soak -duration $(DURATION)
 
+test-web: ## the page for the people at the desk, in Chromium; pictures of it are left in a directory that is named
+	@.ci/setup chromium bind9-dnsutils fonts-dejavu-core
+	$(GO) vet -tags web ./integration/web
+	$(GO) test -tags web -race -timeout 10m -count 1 ./integration/web
+
+web-assets: ## fetch the charting library of that page again, through npm
+	.ci/web-assets
+
 unit: ## the tests that need no peers
 	$(GO) test -race $$($(GO) list ./... | grep -v /integration)
 
@@ -49,6 +57,7 @@ check: ## gofmt, vet, staticcheck, cross builds
 	$(GO) vet ./...
 	$(GO) vet -tags hard ./integration/hard
 	$(GO) vet -tags soak ./integration/soak
+	$(GO) vet -tags web ./integration/web
 	$(GO) run $(STATICCHECK) ./...
 	$(MAKE) cross
 

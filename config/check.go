@@ -29,6 +29,7 @@ func (c *checker) config(r *raw) {
 		c.conf.Log.QuerySample = int(c.number("log.query_sample", r.Log.Sample, 0, 1<<30))
 	}
 	c.dnstap(r.Tap)
+	c.web(r.Web)
 	if r.Metrics.Listen != "" {
 		c.conf.Metrics.Listen, _ = c.addrPort("metrics.listen", r.Metrics.Listen)
 	}

@@ -37,6 +37,7 @@ type Config struct {
 	Log       Log
 	Metrics   Metrics
 	Tap       *Tap // nil: off
+	Web       Web
 
 	place func(setting, text string) Fault
 

@@ -79,6 +79,7 @@ var settings = map[string]setting{
 		"queries": {kind: flag}, "updates": {kind: flag}, "responses": {kind: flag},
 	}},
 	"metrics": {section, map[string]setting{"listen": {kind: text}, "zones": {kind: number}}},
+	"web":     {section, webSettings},
 }
 
 // checker is the state of one LoadBytes.

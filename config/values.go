@@ -31,6 +31,7 @@ type raw struct {
 		Listen string `mapstructure:"listen"`
 		Zones  string `mapstructure:"zones"`
 	} `mapstructure:"metrics"`
+	Web rawWeb `mapstructure:"web"`
 }
 
 type rawKey struct {

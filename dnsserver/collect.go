@@ -40,6 +40,7 @@ func (s *Server) Collect(out chan<- prometheus.Metric) {
 	s.collectRateLimit(e)
 	s.collectLevels(e)
 	s.collectWatched(e)
+	s.collectWeb(e)
 }
 
 // exporter turns numbers into metrics.

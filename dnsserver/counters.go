@@ -10,6 +10,8 @@ type Counters struct {
 	Dropped     atomic.Uint64 // messages that must not be answered: too short, or a reply
 	Limits      limitHits     // what was refused, dropped or held up
 
+	Web WebCounters // of the web page, which is not part of this package
+
 	Limited limitedResponses // responses that were limited, by class
 
 	// Replies to all but updates, by protocol. Those that a reader of UDP gives on the spot are in its own

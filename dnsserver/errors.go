@@ -26,7 +26,7 @@ type BindError struct {
 
 // BindFailure is one address that could not be bound.
 type BindFailure struct {
-	Proto string // "udp", "tcp" or "metrics"
+	Proto string // "udp", "tcp", "metrics" or "web"
 	Addr  netip.AddrPort
 	Err   error
 }

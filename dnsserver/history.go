@@ -21,6 +21,7 @@ const RequestNumberHistory = "number/history"
 type HistoryQuestion struct {
 	NumberQuestion
 	At    time.Time `json:"at,omitzero"`     // only what it had then
+	After time.Time `json:"after,omitzero"`  // only what has happened since then
 	Limit int       `json:"limit,omitempty"` // items at most; 0: DefaultHistory
 }
 
@@ -177,8 +178,8 @@ func (c *commands) storedZone(apex rr.Name) (*store.Zone, error) {
 // historyTellsEvery is how often progress is told.
 const historyTellsEvery = 200 * time.Millisecond
 
-func (h *historian) progress(read, of int64) bool {
-	if h.ctx.Err() != nil {
+func (h *historian) progress(read, of int64, at time.Time) bool {
+	if h.ctx.Err() != nil || at.Before(h.q.After) {
 		return false
 	}
 	now := time.Now()
@@ -236,6 +237,9 @@ func (h *historian) tellEvents(since time.Time) bool {
 
 // give passes on one item, unless there were enough.
 func (h *historian) give(p *NumberPast) bool {
+	if !h.q.After.IsZero() && !p.Since.After(h.q.After) {
+		return false
+	}
 	if h.told == h.q.Limit {
 		h.over = true
 		return false

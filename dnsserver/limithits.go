@@ -40,6 +40,9 @@ const (
 	LimitTransfersPerAddress
 	LimitRate
 	LimitUDPBuffer // datagrams that the kernel threw away, mostly because it was full
+	LimitWebConnections
+	LimitWebStreams
+	LimitWebLogins // which has no setting
 	numLimits
 )
 
@@ -71,6 +74,9 @@ var limitNames = [numLimits]string{
 	LimitTransfersPerAddress: "transfers_per_address",
 	LimitRate:                "rate_limit",
 	LimitUDPBuffer:           "udp_buffer",
+	LimitWebConnections:      "web.connections",
+	LimitWebStreams:          "web.streams",
+	LimitWebLogins:           "web.logins",
 }
 
 // String is the name of the limit's setting.

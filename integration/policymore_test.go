@@ -15,6 +15,8 @@ var modules = map[string]string{
 	"github.com/anishathalye/porcupine":   "integration/linear",
 	"github.com/dchest/siphash":           "dnsserver/answer",
 	"golang.org/x/time/rate":              "dnsserver phone/call",
+	"github.com/chromedp/cdproto":         "integration/web",
+	"github.com/chromedp/chromedp":        "integration/web",
 	"github.com/dgraph-io/badger/v4":      "zone/store zone/store/files", // of the latter, the formats of its files
 	"github.com/dgraph-io/ristretto/v2":   "zone/store",                  // for the buffer that Badger takes
 	"github.com/emiago/sipgo":             "phone/call",

@@ -48,11 +48,14 @@ func TestReload(t *testing.T) {
 	}
 	reload(0, config+": nothing has changed\n")
 	more := strings.Replace(string(first), "action: update}", "action: [update, transfer]}", 1) +
-		"  - {name: more.example., file: DIR/more.db}\nlimits: {tcp_idle: 20s, readers: 7}\nlog: {level: debug, format: json}\n"
+		"  - {name: more.example., file: DIR/more.db}\nlimits: {tcp_idle: 20s, readers: 7}\nlog: {level: debug, format: json}\n" +
+		"web: {listen: \"127.0.0.1:0\", token_file: token}\n"
+	peertest.Write(t, s.Dir, "token", "a-token-for-the-desk-0123\n")
 	write(more)
 	reload(0, config+" is in force:\n  acl of zone phones.example. changed\n", "  zone more.example. added, with serial 1000\n",
 		"  limits.tcp_idle changed from 10s to 20s\n", "  log.level changed from info to debug\n",
-		"These take a restart:\n  limits.readers stays", "  log.format stays text, and is json after a restart\n")
+		"These take a restart:\n  limits.readers stays", "  log.format stays text, and is json after a restart\n",
+		"  web stays as it is, and is what the file says after a restart\n")
 	if err := serial("more.example."); err != nil {
 		t.Error(err)
 	}

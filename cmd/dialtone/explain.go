@@ -59,8 +59,8 @@ func explainOne(conf *config.Config, err error) (lines []string) {
 		}
 	case errors.As(err, &bind):
 		for _, f := range bind.Failed {
-			setting := "metrics.listen"
-			if i := slices.Index(conf.Listen, f.Addr); i >= 0 && f.Proto != "metrics" {
+			setting := f.Proto + ".listen" // metrics, web
+			if i := slices.Index(conf.Listen, f.Addr); i >= 0 && (f.Proto == "udp" || f.Proto == "tcp") {
 				setting = fmt.Sprintf("listen[%d]", i)
 			}
 			lines = append(lines, at(conf, setting, f.String(), "DIALTONE_LISTEN"))

@@ -267,11 +267,16 @@ metrics: {listen: "127.0.0.1:2", zones: 21}
 rate_limit: {responses_per_second: 1, referrals_per_second: 2, nodata_per_second: 3, nxdomains_per_second: 4, errors_per_second: 5, all_per_second: 6,
   window: 7s, slip: 8, ipv4_prefix: 9, ipv6_prefix: 10, exempt: 192.0.2.0/24, table_size: 2048, log_only: true}
 log: {query_sample: 25}
+web: {listen: "127.0.0.1:3", token_file: TOKEN, hosts: a, connections: 30, streams: 31}
 dnstap: {file: tap, max_file: 1MiB, queue: 64KiB, queries: true, updates: true, responses: true}
 limits: {update_queue: 1, update_queue_total: 20, updates_per_key: 21, updates_per_source: 22, update_records: 23, name_records: 24, batch_ops: 2, commit_interval: 3ms, refresh_interval: 4ms, rrset_records: 3, names_per_number: 20, slow_queue: 4, source_updates: 16, update_answers: 17, key_verifications: 18, claims_per_source: 19, tcp_connections: 5,
   tcp_per_address: 6, tcp_in_flight: 7, tcp_idle: 8s, tcp_write: 9s, transfers: 10, transfers_per_address: 11, udp_size: 512, udp_buffer: 13, readers: 14, key_cache: 15}
 `
-	conf, err := config.LoadBytes([]byte(file), "/x/y")
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("0123456789abcdef"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	conf, err := config.LoadBytes([]byte(strings.Replace(file, "TOKEN", token, 1)), "/x/y")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,6 +296,7 @@ limits: {update_queue: 1, update_queue_total: 20, updates_per_key: 21, updates_p
 	wantSet(t, "LeaseLimits", o.Zones[0].Lease)
 	wantSet(t, "NotifyTarget", o.Zones[0].Notify[0])
 	wantSet(t, "Key", o.Keys[0])
+	wantSet(t, "web.Options", webOptions(conf.Web, slog.Default()), "TLS")
 	if o.Zones[0].ACL.Len() != 2 || o.Listen[0] != netip.MustParseAddrPort("127.0.0.1:5300") {
 		t.Errorf("%+v", o)
 	}

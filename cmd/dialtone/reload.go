@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"reflect"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -108,6 +109,10 @@ func (r *reloader) reread(apply func(dnsserver.Options) (dnsserver.Reloaded, err
 	if was, is := r.conf.Log.JSON, conf.Log.JSON; was != is {
 		out.Restart = append(out.Restart, fmt.Sprintf("log.format stays %s, and is %s after a restart", formatText(was), formatText(is)))
 		conf.Log.JSON = was
+	}
+	if !reflect.DeepEqual(r.conf.Web, conf.Web) { // tokens and certificates are not shown
+		out.Restart = append(out.Restart, "web stays as it is, and is what the file says after a restart")
+		conf.Web = r.conf.Web
 	}
 	r.conf = conf
 	return out, nil

@@ -80,6 +80,12 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) error {
 		r := &reloader{file: file, conf: conf, level: opts.LogLevel}
 		opts.Reread = r.reread
 	}
+	page, err := listenWeb(ctx, conf, opts.Logger)
+	if err != nil {
+		endProgress()
+		return explain(conf, err)
+	}
+	defer page.Close()
 	srv, err := dnsserver.Start(ctx, opts)
 	endProgress()
 	if err != nil {
@@ -96,6 +102,7 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) error {
 	if conf.Path == "" {
 		fmt.Fprint(stdout, welcome(conf, srv.Addrs()))
 	}
+	page.Serve(srv)
 	tellInit(opts.Logger, daemon.SdNotifyReady)
 	for serving := true; serving; {
 		select {
@@ -107,6 +114,7 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) error {
 		}
 	}
 	tellInit(opts.Logger, daemon.SdNotifyStopping)
+	page.Close()
 	time.AfterFunc(oneStop, stop) // an impatient second signal ends the process at once
 	limit, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()

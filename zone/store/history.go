@@ -41,8 +41,9 @@ type Change struct {
 
 // History streams what a number had, of one moment, the newest first; at last
 // comes what has no Change. progress hears now and then how many octets of the
-// journal have been read, of how many, and false ends the stream. So does an error.
-func (z *Zone) History(number string, progress func(read, of int64) bool) iter.Seq2[*Past, error] {
+// journal have been read, of how many, and of what time the last entry was; false
+// ends the stream. So does an error.
+func (z *Zone) History(number string, progress func(read, of int64, at time.Time) bool) iter.Seq2[*Past, error] {
 	return func(yield func(*Past, error) bool) {
 		w := pastWalk{z: z, number: number, yield: func(p *Past) bool { return yield(p, nil) }, progress: progress}
 		if err := w.run(); err != nil {
@@ -59,7 +60,7 @@ type pastWalk struct {
 	z        *Zone
 	number   string
 	yield    func(*Past) bool
-	progress func(read, of int64) bool
+	progress func(read, of int64, at time.Time) bool
 
 	st      state // of the snapshot
 	known   uint64
@@ -112,7 +113,7 @@ func (w *pastWalk) run() error {
 		}
 		end = from
 		read += octets
-		w.over = !w.progress(read, size)
+		w.over = !w.progress(read, size, oldest)
 	}
 	if size > releaseRead {
 		z.s.releasePages()

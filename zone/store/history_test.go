@@ -18,7 +18,7 @@ import (
 func pasts(t testing.TB, z *Zone, number string) []*Past {
 	t.Helper()
 	var list []*Past
-	for p, err := range z.History(number, func(read, of int64) bool { return true }) {
+	for p, err := range z.History(number, func(read, of int64, _ time.Time) bool { return true }) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -311,7 +311,7 @@ func TestHistoryFindsDamage(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = nil
-		for _, e := range z.History("0000000", func(read, of int64) bool { return true }) {
+		for _, e := range z.History("0000000", func(read, of int64, _ time.Time) bool { return true }) {
 			err = e
 		}
 		if !errors.Is(err, ErrCorrupt) {
@@ -328,7 +328,7 @@ func TestHistoryStopsWhenNobodyWantsMore(t *testing.T) {
 		r.commit(nil, map[int]OwnedRRset{0: aSet(0, i)})
 	}
 	var read int64
-	for range z.History("0000000", func(r, of int64) bool { read = r; return true }) {
+	for range z.History("0000000", func(r, of int64, _ time.Time) bool { read = r; return true }) {
 		break
 	}
 	m, _, _ := z.Meta()
@@ -336,7 +336,7 @@ func TestHistoryStopsWhenNobodyWantsMore(t *testing.T) {
 		t.Errorf("%d octets of %d were read for the newest change", read, m.JournalSize)
 	}
 	n := 0
-	for _, err := range z.History("0000000", func(r, of int64) bool { read = r; return true }) {
+	for _, err := range z.History("0000000", func(r, of int64, _ time.Time) bool { read = r; return true }) {
 		if n++; err != nil {
 			t.Fatal(err)
 		}
