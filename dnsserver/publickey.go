@@ -65,7 +65,9 @@ const (
 )
 
 func (p *publicKeys) init(now time.Time, perSecond, claims int) {
-	p.all, p.unproven = rate.NewLimiter(0, 0), rate.NewLimiter(0, 0)
+	// They begin with all that a second has: one that is made empty would refuse the first.
+	half := max(1, perSecond/2)
+	p.all, p.unproven = rate.NewLimiter(rate.Limit(perSecond), perSecond), rate.NewLimiter(rate.Limit(half), half)
 	p.set(now, perSecond, claims)
 	p.mu.forgets = now.Add(sourcesPeriod)
 	p.clearLocked()

@@ -18,8 +18,8 @@ func logLevelCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "log-level [debug|info|warn|error]",
 		Short: "Show or set the log level of the running server",
-		Long: `Show the log level of the running server, or set it. It holds until the server stops: what
-it is to begin with is log.level in the configuration.`,
+		Long: `Show the log level of the running server, or set it. It holds until the server stops, or
+reloads a configuration with another log.level, which is what it begins with.`,
 		Example: `  dialtone log-level debug --config /etc/dialtone/dialtone.yaml`,
 		Args:    atMost(1),
 		RunE: func(c *cobra.Command, args []string) error {
