@@ -48,6 +48,7 @@ func (c *commands) init(s *Server) {
 	c.registerProfiles()
 	control.Handle(c.server, RequestReload, c.reload)
 	c.registerZones()
+	control.Handle(c.server, RequestExplain, c.explain)
 }
 
 // keyChanged makes the server forget keys of one zone, and returns when what they have signed before is done.

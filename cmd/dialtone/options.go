@@ -107,6 +107,7 @@ func zoneOptions(conf *config.Config, i int, z config.Zone) (o dnsserver.ZoneOpt
 		if err != nil {
 			faults = append(faults, conf.At(at(j), err.Error()))
 		}
+		rule.Text = place(conf.At(at(j), ""))
 		rules[j] = rule
 	}
 	if len(faults) > 0 {
@@ -123,6 +124,14 @@ func zoneOptions(conf *config.Config, i int, z config.Zone) (o dnsserver.ZoneOpt
 	}
 	o.ACL = list
 	return o, faults
+}
+
+// place is where a setting stands, as file:line; "" where there is no file.
+func place(f config.Fault) string {
+	if f.Line == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d", f.File, f.Line)
 }
 
 func seconds(d time.Duration) uint32 { return uint32(d / time.Second) } // of at most a year

@@ -115,7 +115,7 @@ type Decision struct {
 // Decide answers for all actions but updates.
 func (l List) Decide(what Action, who Principal) Decision {
 	for i := range l.rules {
-		if r := &l.rules[i]; r.matches(what, who) {
+		if r := &l.rules[i]; r.missesWho(what, who) == fits {
 			if r.Deny {
 				return Decision{Rule: i, Text: fmt.Sprintf("%s may not %s: a rule denies it", who, what)}
 			}
@@ -127,13 +127,24 @@ func (l List) Decide(what Action, who Principal) Decision {
 
 // DecideUpdate answers for an update. It allocates nothing when it allows.
 func (l List) DecideUpdate(who Principal, what Changes) Decision {
+	return l.decideUpdate(who, what, nil)
+}
+
+// decideUpdate lets tell, when it is not nil, hear of each rule that was looked at: what of it does not fit, and at
+// which record.
+func (l List) decideUpdate(who Principal, what Changes, tell func(rule int, missed part, at int)) Decision {
+	if tell == nil {
+		tell = func(int, part, int) {}
+	}
 	miss, near := -1, false
 	for i := range l.rules {
 		r := &l.rules[i]
-		if !r.matches(Update, who) {
+		if missed := r.missesWho(Update, who); missed != fits {
+			tell(i, missed, 0)
 			continue
 		}
-		within, at := r.covers(who, what)
+		within, at, missed := r.covers(who, what)
+		tell(i, missed, at)
 		switch {
 		case within && r.Deny:
 			return Decision{Rule: i, Text: changeText(who, what, at) + ": a rule denies it"}
@@ -161,7 +172,7 @@ func (l List) OwnsName(who Principal, name rr.Name) bool {
 		return false
 	}
 	for i := range l.rules[:d.Rule] {
-		if r := &l.rules[i]; r.Deny && r.matches(Update, who) && r.concernsBelow(name, who.Key) {
+		if r := &l.rules[i]; r.Deny && r.missesWho(Update, who) == fits && r.concernsBelow(name, who.Key) {
 			return false
 		}
 	}
@@ -216,29 +227,58 @@ func (p Principal) String() string {
 	if p.Key != "" {
 		return "key " + p.Key.String()
 	}
+	if !p.Address.IsValid() {
+		return "an unsigned request"
+	}
 	return "an unsigned request from " + p.Address.String()
 }
 
-// matches tells whether address, key and action of the rule fit.
-func (r *compiled) matches(what Action, who Principal) bool {
+// part is what of a rule does not fit a request.
+type part uint8
+
+const (
+	fits part = iota
+	action
+	address
+	signature // the rule is for keys, or for requests without one
+	claim
+	whichKey
+	publicKey
+	recordType
+	selfNumber
+	whichNumber
+	owner
+	nothing // a deny rule that speaks of none of the records
+)
+
+// missesWho tells what of address, key and action does not fit.
+func (r *compiled) missesWho(what Action, who Principal) part {
 	if r.Actions&what == 0 {
-		return false
+		return action
 	}
 	if len(r.Addresses) > 0 && !r.hasAddress(who.Address) {
-		return false
+		return address
 	}
 	switch {
 	case !r.keyed:
-		return who.Key == "" || r.Deny
-	case who.Key == "", who.Claims && !r.FirstCome && !r.Deny:
-		return false
+		if who.Key == "" || r.Deny {
+			return fits
+		}
+		return signature
+	case who.Key == "":
+		return signature
+	case who.Claims && !r.FirstCome && !r.Deny:
+		return claim
 	case r.AnyKey:
-		return true
-	default:
+		return fits
+	case !r.keys[who.Key.Lower()]:
+		return whichKey
+	case who.PublicKey != "" && !r.Deny:
 		// A rule that names keys means shared secrets: whoever claims a number has a
 		// public key of that name.
-		return r.keys[who.Key.Lower()] && (who.PublicKey == "" || r.Deny)
+		return publicKey
 	}
+	return fits
 }
 
 func (r *compiled) hasAddress(a netip.Addr) bool {
@@ -252,19 +292,30 @@ func (r *compiled) hasAddress(a netip.Addr) bool {
 }
 
 // covers tells whether the rule speaks of the update: of all its records, or,
-// for a deny rule, of one of them. at is the record that decided.
-func (r *compiled) covers(who Principal, what Changes) (within bool, at int) {
+// for a deny rule, of one of them. at is the record that decided, and missed what of it does not fit.
+func (r *compiled) covers(who Principal, what Changes) (within bool, at int, missed part) {
 	if r.Owner == OwnerAny && len(r.Types) == 0 && len(r.numbers) == 0 && !r.SelfNumber {
-		return true, 0
+		return true, 0, fits
 	}
 	for i := range what.NumChanges() {
-		owner, t := what.Change(i)
-		in := r.hasType(t) && r.hasOwner(owner, who.Key)
-		if in == r.Deny {
-			return in, i
+		missed = r.missesRecord(what, i, who.Key)
+		if in := missed == fits; in == r.Deny {
+			return in, i, missed
 		}
 	}
-	return !r.Deny, what.NumChanges()
+	if r.Deny {
+		return false, what.NumChanges(), nothing
+	}
+	return true, what.NumChanges(), fits
+}
+
+// missesRecord tells what of type and owner does not fit a record.
+func (r *compiled) missesRecord(what Changes, i int, key rr.Name) part {
+	name, t := what.Change(i)
+	if !r.hasType(t) {
+		return recordType
+	}
+	return r.missesOwner(name, key)
 }
 
 func (r *compiled) hasType(t uint16) bool {
@@ -279,27 +330,31 @@ func (r *compiled) hasType(t uint16) bool {
 	return false
 }
 
-func (r *compiled) hasOwner(owner, key rr.Name) bool {
-	if r.SelfNumber && !r.isOwnNumber(owner, key) || len(r.numbers) > 0 && !r.hasNumber(owner) {
-		return false
-	}
-	switch r.Owner {
-	case OwnerAny:
-		return true
-	case OwnerKey:
-		return r.Match.compare(owner, key)
+func (r *compiled) missesOwner(name, key rr.Name) part {
+	switch {
+	case r.SelfNumber && !r.isOwnNumber(name, key):
+		return selfNumber
+	case len(r.numbers) > 0 && !r.hasNumber(name):
+		return whichNumber
+	case r.Owner == OwnerAny:
+		return fits
+	case r.Owner == OwnerKey:
+		if r.Match.compare(name, key) {
+			return fits
+		}
+		return owner
 	}
 	for _, n := range r.names {
-		if r.Match.compare(owner, n) {
-			return true
+		if r.Match.compare(name, n) {
+			return fits
 		}
 	}
 	for _, p := range r.patterns {
-		if p.fits(owner) {
-			return true
+		if p.fits(name) {
+			return fits
 		}
 	}
-	return false
+	return owner
 }
 
 // compare does all kinds of match but Pattern.
