@@ -136,7 +136,7 @@ func (h *historian) run() error {
 	}
 	h.own = rr.NumberName(h.q.Number, apex)
 	if h.q.At.IsZero() {
-		if h.events, err = h.c.log.About(apex.String(), h.q.Number); err != nil {
+		if h.events, err = h.c.log.About(apex.String(), h.q.Number, h.q.After); err != nil {
 			return err
 		}
 		h.events = slices.DeleteFunc(h.events, func(e control.Entry) bool { return e.Action == "number release" }) // is in the journal

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // auditRead is how many octets at the end of the audit log About reads: some tens of
@@ -16,10 +17,11 @@ import (
 const auditRead = 8 << 20
 
 // About gives the entries that are of one number of a zone, the oldest first, as far as
-// they are among the last auditRead octets of the file. A log that is not there has none.
-func (a *Audit) About(zone, number string) ([]Entry, error) {
+// they are among the last auditRead octets of the file. A log that is not there has none,
+// and one that nobody has written to since then is not read.
+func (a *Audit) About(zone, number string, since time.Time) ([]Entry, error) {
 	path := filepath.Join(a.dir, AuditName)
-	list, err := entriesAbout(path, zone, number)
+	list, err := entriesAbout(path, zone, number, since)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -29,7 +31,7 @@ func (a *Audit) About(zone, number string) ([]Entry, error) {
 	return list, nil
 }
 
-func entriesAbout(path, zone, number string) ([]Entry, error) {
+func entriesAbout(path, zone, number string, since time.Time) ([]Entry, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|openCarefully, 0)
 	if err != nil {
 		return nil, err
@@ -41,6 +43,9 @@ func entriesAbout(path, zone, number string) ([]Entry, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if fi.ModTime().Before(since) {
+		return nil, nil
 	}
 	from := max(0, fi.Size()-auditRead)
 	all, err := io.ReadAll(io.NewSectionReader(f, from, fi.Size()-from))

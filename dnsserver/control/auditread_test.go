@@ -13,7 +13,7 @@ func TestAuditLogAboutANumber(t *testing.T) {
 	dir := t.TempDir()
 	now := time.Unix(1_800_000_000, 0)
 	a := NewAudit(dir, func() time.Time { now = now.Add(time.Second); return now })
-	if list, err := a.About(zone, "1"); err != nil || len(list) != 0 {
+	if list, err := a.About(zone, "1", time.Time{}); err != nil || len(list) != 0 {
 		t.Errorf("without a log: %v, %v", list, err)
 	}
 	for i, number := range []string{"1", "11", "1", ""} {
@@ -24,9 +24,12 @@ func TestAuditLogAboutANumber(t *testing.T) {
 	if err := a.Append(Entry{Action: "elsewhere", Zone: "other.example.", Number: "1"}); err != nil {
 		t.Fatal(err)
 	}
-	list, err := a.About(zone, "1")
+	list, err := a.About(zone, "1", time.Time{})
 	if err != nil || len(list) != 2 || list[0].Action != "do 0" || list[1].Action != "do 2" {
 		t.Errorf("got %+v, %v", list, err)
+	}
+	if list, err := a.About(zone, "1", time.Now().Add(time.Hour)); err != nil || len(list) != 0 {
+		t.Errorf("nothing has been written since: %+v, %v", list, err)
 	}
 	path := filepath.Join(dir, AuditName)
 	if err := os.Rename(path, path+".1"); err != nil {
@@ -35,7 +38,7 @@ func TestAuditLogAboutANumber(t *testing.T) {
 	if err := os.Symlink(path+".1", path); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.About(zone, "1"); err == nil {
+	if _, err := a.About(zone, "1", time.Time{}); err == nil {
 		t.Error("a symbolic link was followed")
 	}
 }

@@ -23,9 +23,10 @@ type overview struct {
 
 // moment is one overview, in all its forms.
 type moment struct {
-	view  overviewView
-	html  string // of faults and secondaries
-	rates string // JSON
+	view overviewView
+	// HTML of the parts of the page
+	faults, secondaries string
+	rates               string // JSON
 }
 
 // overviewView is what the template shows.
@@ -95,7 +96,7 @@ func momentOf(st dnsserver.Status) (m moment) {
 		m.view.Secondaries = append(m.view.Secondaries, secondaryOf(&st.Secondaries[i]))
 	}
 	m.view.MoreSecondaries = st.SecondariesTotal - len(m.view.Secondaries)
-	m.html = fragment("state", m.view)
+	m.faults, m.secondaries = fragment("faults", m.view), fragment("secondaries", m.view)
 	return m
 }
 

@@ -183,6 +183,7 @@ func (s *Server) historyPage(w http.ResponseWriter, r *http.Request) {
 	}
 	p.History = historyOf(pasts, end)
 	p.Number.dated(pasts)
+	p.Number.Waiting = false
 	p.Overview = s.shared.get(s.from).view
 	s.render(w, http.StatusOK, "index", p)
 }

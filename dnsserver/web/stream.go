@@ -21,7 +21,8 @@ type stream struct {
 	rc  *http.ResponseController
 	err error // of writing
 
-	state string // what was sent of faults and secondaries
+	faults, secondaries string // that were sent
+	trouble             string // likewise
 
 	ask     dnsserver.NumberQuestion // no number: the page is about none
 	info    dnsserver.NumberInfo
@@ -116,20 +117,20 @@ func (e *stream) send(event, data string) {
 func (e *stream) look(first bool) {
 	now := e.s.shared.get(e.s.from)
 	e.send("rates", now.rates)
-	if now.html != e.state {
-		e.state = now.html
-		e.send("state", now.html)
-	}
+	e.sendNew("faults", &e.faults, now.faults, first)
+	e.sendNew("secondaries", &e.secondaries, now.secondaries, first)
 	if e.ask.Number == "" {
 		return
 	}
 	i, err := e.s.from.Number(e.ctx, e.ask)
 	if err != nil {
-		if e.ctx.Err() == nil {
+		if text := err.Error(); text != e.trouble && e.ctx.Err() == nil {
+			e.trouble, e.seen = text, nil
 			e.send("trouble", e.s.apology(err))
 		}
 		return
 	}
+	e.trouble = ""
 	stamp := i
 	stamp.Now = time.Time{}
 	seen, _ := json.Marshal(stamp) // it has nothing that cannot be marshalled
@@ -145,6 +146,14 @@ func (e *stream) look(first bool) {
 		}
 	}
 	e.read()
+}
+
+// sendNew sends a part of the page that is not as it was.
+func (e *stream) sendNew(event string, was *string, now string, first bool) {
+	if *was != now || first {
+		*was = now
+		e.send(event, now)
+	}
 }
 
 func (e *stream) sendNumber() { e.send("number", fragment("number", numberOf(e.info, e.pasts))) }

@@ -222,14 +222,14 @@ func TestStreamsAreBounded(t *testing.T) {
 	v.login(testToken)
 	for range sessionStreams {
 		e, _ := v.stream("/events")
-		e.until("state")
+		e.until("secondaries")
 	}
 	v.sees("/events", http.StatusServiceUnavailable, "too many pages are open in this browser")
 	w := visit(t, s)
 	w.login(testToken)
 	for range 2 {
 		e, _ := w.stream("/events")
-		e.until("state")
+		e.until("secondaries")
 	}
 	w.sees("/events", http.StatusServiceUnavailable, "too many pages are open")
 	if n := f.hits(dnsserver.LimitWebStreams); n != 2 {
@@ -347,5 +347,5 @@ func TestTLS(t *testing.T) {
 		t.Errorf("%s, %v", answer.Status, answer.Header)
 	}
 	e, _ := v.stream("/events")
-	e.until("state")
+	e.until("secondaries")
 }

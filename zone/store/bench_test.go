@@ -104,3 +104,23 @@ func BenchmarkJournal(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkHistory reads a whole journal back for a number that it does not speak of.
+func BenchmarkHistory(b *testing.B) {
+	s := openStore(b, Options{Dir: b.TempDir()})
+	z := openZone(b, s, apex)
+	seed(b, z, 1)
+	for i := range uint32(1000) {
+		commit(b, z, change(z, 1+i, 2+i, int(i), 256, 1))
+	}
+	m, _, _ := z.Meta()
+	b.SetBytes(m.JournalSize)
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, err := range z.History("9999999", func(int64, int64, time.Time) bool { return true }) {
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}

@@ -52,8 +52,9 @@ func (z *Zone) History(number string, progress func(read, of int64, at time.Time
 	}
 }
 
-// pastBlock is how many entries are read at a time, forwards.
-const pastBlock = 256
+// firstBlock and pastBlock are how many entries are read at a time, forwards, at first
+// and at most: who wants only what is new reads little.
+const firstBlock, pastBlock = 16, 256
 
 // pastWalk is one call of History.
 type pastWalk struct {
@@ -95,8 +96,9 @@ func (w *pastWalk) run() error {
 	w.scan.owner(w.number, z.apex)
 	size, read := w.st.journalSize(), int64(0)
 	var oldest time.Time
-	for end := w.st.next; end > w.st.first && !w.over; {
-		from := max(w.st.first, end-min(end, pastBlock))
+	block := uint64(firstBlock)
+	for end := w.st.next; end > w.st.first && !w.over; block = min(2*block, pastBlock) {
+		from := max(w.st.first, end-min(end, block))
 		var found []*scanned
 		var octets int64
 		err := sn.read(func(txn *badger.Txn) (err error) {

@@ -81,6 +81,7 @@
   const chart = (id, what) => {
     const at = by(id);
     if (!at || !window.uPlot) return;
+    at.style.display = "block"; // it is still empty, and has no width else
     const c = { at, what, values: [], plot: null };
     c.draw = () => {
       if (c.plot) c.plot.destroy();
@@ -145,8 +146,9 @@
       setTimeout(listen, 10000);
     };
     on(source, "rates", (d) => rates(JSON.parse(d)));
-    on(source, "state", (d) => put("state", d));
-    on(source, "number", (d) => put("number", d));
+    on(source, "faults", (d) => put("faults", d));
+    on(source, "secondaries", (d) => put("secondaries", d));
+    on(source, "number", (d) => { put("number", d); say(true, "live"); });
     on(source, "history", (d) => put("history", d));
     on(source, "progress", (d) => { const at = by("reading"); if (at) at.textContent = d; });
     on(source, "announce", (d) => {
@@ -167,7 +169,7 @@
   });
   localize(document);
   setInterval(() => count(document), 1000);
-  const first = by("state");
+  const first = by("secondaries");
   if (first) rates(JSON.parse(first.dataset.rates));
   const found = by("number-title") || by("missing") || by("choices");
   if (found) found.focus({ preventScroll: true });
