@@ -8,12 +8,9 @@ import (
 	"iter"
 	"strings"
 
-	"github.com/miekg/dns"
-
 	"dialtone/dnsserver/control"
 	"dialtone/zone"
 	"dialtone/zone/masterfile"
-	"dialtone/zone/rr"
 	"dialtone/zone/store"
 )
 
@@ -36,8 +33,13 @@ import (
 // MaxZoneImport is the most octets of a file that is imported.
 const MaxZoneImport = 4 << 30
 
-// maxImportNames is how many names one import may change: more do not fit one commit in any reasonable memory.
-const maxImportNames = 2_000_000
+const (
+	// maxImportNames is how many names one commit of an import may change. A name takes two KiB on its way, and the
+	// commit keeps updates waiting.
+	maxImportNames = 100_000
+	// importStep is how many ZoneImport.Steps changes at a time, and how many are shown at a time.
+	importStep = 10_000
+)
 
 // importTries is how often an import begins anew because the zone has changed.
 const importTries = 5
@@ -49,6 +51,7 @@ type ZoneImport struct {
 	DryRun bool   `json:"dry_run,omitempty"`
 	Leased bool   `json:"leased,omitempty"` // change numbers with a lease, too
 	Force  bool   `json:"force,omitempty"`  // although the zone has changed since the file's serial
+	Steps  bool   `json:"steps,omitempty"`  // in as many commits as it takes, and updates in between
 }
 
 // ZoneImportItem is a part of the answer: with DryRun first what would be deleted and added, at last the result.
@@ -96,31 +99,124 @@ func (c *commands) doImport(ctx context.Context, who control.Peer, in ZoneImport
 	if masterfile.Faulty(problems) {
 		return nil, faultsOf(problems, in.File)
 	}
+	run := importRun{c: c, in: in, who: who, z: z, st: st, content: content, show: show}
+	done, err := run.all(ctx)
+	if err == nil && !in.DryRun && done.Serial != done.Before {
+		return done, c.noteImport(who, in, done)
+	}
+	if err != nil && run.begun { // some steps are made
+		return nil, errors.Join(err, c.noteImport(who, in, &run.total))
+	}
+	return done, err
+}
+
+// importRun is an import on its way.
+type importRun struct {
+	c       *commands
+	in      ZoneImport
+	who     control.Peer
+	z       *zone.Zone
+	st      *store.Zone
+	content *masterfile.Content
+	show    func(ZoneImportItem) bool
+
+	begun bool             // a step was made
+	stale bool             // a step has found other records than were compared
+	total ZoneImportResult // of the steps that were made
+}
+
+func (r *importRun) all(ctx context.Context) (*ZoneImportResult, error) {
 	for range importTries {
-		i := &importOp{apex: z.Apex(), leased: in.Leased, who: who, done: make(chan zone.Committed, 1)}
-		if err := c.compare(ctx, i, z, st, content); err != nil {
-			return nil, err
-		}
-		if in.DryRun {
-			i.show(show)
-			return &i.result, nil
-		}
-		if i.result.Newer && !in.Force {
-			return nil, control.Mistakef("%s has changed since the serial of the file: it has serial %d, and the file %d. Export it again, freeze it before that if it changes often, or use --force to undo what has changed",
-				z.Apex(), i.result.Before, i.result.FileSerial)
-		}
-		done, err := submitImport(z, i)
-		if err == nil && done.Serial == done.Before {
-			return done, nil // nothing differed
-		}
-		if err == nil {
-			return done, c.noteImport(who, in, done)
-		}
-		if !errors.Is(err, errStale) {
-			return nil, err
+		done, err := r.once(ctx)
+		switch {
+		case !errors.Is(err, errStale):
+			return done, err
+		case r.begun && !r.in.Force:
+			return nil, control.Mistakef("names of %s have changed while it was imported, and are as that left them; the others are as the file says", r.z.Apex())
 		}
 	}
-	return nil, control.Mistakef("%s changes all the time: dialtone zone freeze %s comes first", z.Apex(), z.Apex())
+	return nil, control.Mistakef("%s changes all the time: dialtone zone freeze %s comes first", r.z.Apex(), r.z.Apex())
+}
+
+// once compares the zone with the file and changes what differs; errStale says that something has changed meanwhile.
+func (r *importRun) once(ctx context.Context) (*ZoneImportResult, error) {
+	r.stale = false
+	i := &importOp{apex: r.z.Apex(), leased: r.in.Leased, who: r.who}
+	if err := r.compare(ctx, i); err != nil {
+		return nil, err
+	}
+	if err := r.mayBegin(i); err != nil {
+		return nil, err
+	}
+	if r.in.DryRun {
+		i.showSOA(r.show)
+		i.showChanges(r.show)
+		return &i.result, nil
+	}
+	if err := submitImport(r.z, i); err != nil {
+		return nil, err
+	}
+	r.add(i)
+	if r.stale {
+		return nil, errStale
+	}
+	return &r.total, nil
+}
+
+// add counts what an op has done.
+func (r *importRun) add(i *importOp) {
+	t := i.result
+	if r.total.Zone != "" {
+		t.Before = r.total.Before
+		if i.committed == nil { // nothing was left for it to do
+			t.Serial = r.total.Serial
+		}
+	}
+	t.Deleted, t.Added, t.SOA = t.Deleted+r.total.Deleted, t.Added+r.total.Added, t.SOA || r.total.SOA
+	r.total = t
+}
+
+// full is called with as many changes as one step has.
+func (r *importRun) full(i *importOp) error {
+	if !r.in.DryRun && !r.in.Steps {
+		if len(i.changes) < maxImportNames {
+			return nil
+		}
+		return control.Mistakef("more than %d names differ: --steps makes several commits of it", maxImportNames)
+	}
+	if err := r.mayBegin(i); err != nil {
+		return err
+	}
+	step := &importOp{apex: i.apex, leased: i.leased, who: i.who, step: true, result: i.result, changes: i.changes}
+	step.result.SOA = false
+	if r.in.DryRun {
+		step.showChanges(r.show)
+		i.changes = nil
+		return nil
+	}
+	i.changes, i.result.Deleted, i.result.Added = nil, 0, 0
+	switch err := submitImport(r.z, step); {
+	case errors.Is(err, errStale):
+		r.stale = true
+	case err != nil:
+		return err
+	default:
+		r.begun = true
+		r.add(step)
+	}
+	return nil
+}
+
+// mayBegin refuses what would undo changes. The apex, which comes first, was compared.
+func (r *importRun) mayBegin(i *importOp) error {
+	if err := i.compareSOA(); err != nil {
+		return err
+	}
+	if i.result.Newer && !r.begun && !r.in.Force && !r.in.DryRun {
+		return control.Mistakef("%s has changed since the serial of the file: it has serial %d, and the file %d. Export it again, freeze it before that if it changes often, or use --force to undo what has changed",
+			i.apex, i.result.Before, i.result.FileSerial)
+	}
+	return nil
 }
 
 // openZone gives the zone that is served, or when no server runs, opens it for the time of a command.
@@ -152,22 +248,21 @@ func faultsOf(problems []masterfile.Problem, file string) error {
 	return control.Mistakef("%s", strings.Join(lines, "\n"))
 }
 
-func submitImport(z *zone.Zone, i *importOp) (*ZoneImportResult, error) {
-	if len(i.changes) == 0 && !i.result.SOA && i.result.Serial == i.result.Before {
-		return &i.result, nil
+func submitImport(z *zone.Zone, i *importOp) error {
+	if len(i.changes) == 0 && (i.step || !i.result.SOA && i.result.Serial == i.result.Before) {
+		return nil
 	}
+	i.committed = make(chan zone.Committed, 1)
 	if err := z.Submit(i); err != nil {
-		return nil, err
+		return err
 	}
-	done := <-i.done // the writer answers every op that it took
+	done := <-i.committed // the writer answers every op that it took
 	i.result.Serial = done.Serial
 	switch {
 	case errors.Is(done.Err, zone.ErrTooBig), errors.Is(done.Err, zone.ErrZoneFull), errors.Is(done.Err, zone.ErrSerial):
-		return nil, control.Mistakef("%v", done.Err)
-	case done.Err != nil:
-		return nil, done.Err
+		return control.Mistakef("%v", done.Err)
 	}
-	return &i.result, nil
+	return done.Err
 }
 
 func (c *commands) noteImport(who control.Peer, in ZoneImport, done *ZoneImportResult) error {
@@ -179,10 +274,10 @@ func (c *commands) noteImport(who control.Peer, in ZoneImport, done *ZoneImportR
 }
 
 // compare finds what of a zone is not as the file says.
-func (c *commands) compare(ctx context.Context, i *importOp, z *zone.Zone, st *store.Zone, content *masterfile.Content) error {
-	here, stopHere := iter.Pull2(names(st.All(), i.apex))
+func (r *importRun) compare(ctx context.Context, i *importOp) error {
+	here, stopHere := iter.Pull2(names(r.st.All(), i.apex))
 	defer stopHere()
-	there, stopThere := iter.Pull2(names(noErrors(content.Sorted()), i.apex))
+	there, stopThere := iter.Pull2(names(noErrors(r.content.Sorted()), i.apex))
 	defer stopThere()
 	i.result = ZoneImportResult{Zone: i.apex.String()}
 	a, errA, okA := here()
@@ -195,7 +290,7 @@ func (c *commands) compare(ctx context.Context, i *importOp, z *zone.Zone, st *s
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			c.s.yielder.yield()
+			r.c.s.yielder.yield()
 		}
 		order := 0
 		switch {
@@ -213,9 +308,11 @@ func (c *commands) compare(ctx context.Context, i *importOp, z *zone.Zone, st *s
 		case order > 0:
 			change = nameChange{owner: b.owner, now: b.sets}
 		}
-		i.take(change, z.HasLease)
-		if len(i.changes) > maxImportNames {
-			return control.Mistakef("more than %d names differ: that is a new zone, which a server with an empty data directory reads from its file", maxImportNames)
+		i.take(change, r.z.HasLease)
+		if len(i.changes) > 0 && len(i.changes)%importStep == 0 {
+			if err := r.full(i); err != nil {
+				return err
+			}
 		}
 		if order <= 0 {
 			a, errA, okA = here()
@@ -224,242 +321,5 @@ func (c *commands) compare(ctx context.Context, i *importOp, z *zone.Zone, st *s
 			b, errB, okB = there()
 		}
 	}
-	return i.compareSOA()
-}
-
-// owned are the RRsets of a name.
-type ownedSets struct {
-	owner rr.Name
-	sets  []rr.RRset
-}
-
-func noErrors(sets iter.Seq[*rr.Octets]) iter.Seq2[*rr.Octets, error] {
-	return func(yield func(*rr.Octets, error) bool) {
-		for o := range sets {
-			if !yield(o, nil) {
-				return
-			}
-		}
-	}
-}
-
-// names gathers the RRsets of each name.
-func names(sets iter.Seq2[*rr.Octets, error], apex rr.Name) iter.Seq2[ownedSets, error] {
-	return func(yield func(ownedSets, error) bool) {
-		var last ownedSets
-		for o, err := range sets {
-			if err != nil {
-				yield(ownedSets{}, err)
-				return
-			}
-			if last.owner != "" && !rr.EqualFold(o.Owner, string(last.owner)) {
-				if !yield(last, nil) {
-					return
-				}
-				last = ownedSets{}
-			}
-			owner, set := o.Clone()
-			if last.owner == "" {
-				last.owner = owner[:len(owner)-len(apex)] + apex
-			}
-			last.sets = append(last.sets, set)
-		}
-		if last.owner != "" {
-			yield(last, nil)
-		}
-	}
-}
-
-// nameChange is a name with its RRsets before and after an import, by ascending type; the apex without its SOA.
-type nameChange struct {
-	owner       rr.Name
-	before, now []rr.RRset
-}
-
-// importOp makes a zone what a file says.
-type importOp struct {
-	apex    rr.Name
-	leased  bool
-	who     control.Peer
-	result  ZoneImportResult
-	changes []nameChange
-	old     rr.RRset // SOA of the zone, as it was compared
-	file    rr.RRset // SOA of the file
-	done    chan zone.Committed
-}
-
-func (i *importOp) take(c nameChange, hasLease func(number string) bool) {
-	if c.owner.EqualFold(i.apex) {
-		c.before, i.old = withoutSOA(c.before)
-		c.now, i.file = withoutSOA(c.now)
-	}
-	deleted, added := c.count()
-	if deleted+added == 0 {
-		return
-	}
-	if number := c.owner.TopLabel(i.apex); number != "" && !i.leased && hasLease(number) {
-		i.result.Leased++
-		return
-	}
-	i.result.Deleted += deleted
-	i.result.Added += added
-	i.changes = append(i.changes, c)
-}
-
-func withoutSOA(sets []rr.RRset) (rest []rr.RRset, soa rr.RRset) {
-	for _, s := range sets {
-		if s.Type == dns.TypeSOA {
-			soa = s
-		} else {
-			rest = append(rest, s)
-		}
-	}
-	return rest, soa
-}
-
-// compareSOA finds which serial the zone will have.
-func (i *importOp) compareSOA() error {
-	if len(i.old.Data) != 1 || len(i.file.Data) != 1 {
-		return errors.New("there is no SOA record")
-	}
-	old, err1 := rr.ParseSOA(i.old.Data[0])
-	file, err2 := rr.ParseSOA(i.file.Data[0])
-	if err := errors.Join(err1, err2); err != nil {
-		return err
-	}
-	r := &i.result
-	r.Before, r.Serial, r.FileSerial = old.Serial, old.Serial, file.Serial
-	r.SOA = !i.old.Equal(rr.RRset{Type: i.file.Type, TTL: i.file.TTL, Data: []string{rr.WithSerial(i.file.Data[0], old.Serial)}})
-	r.Newer = file.Serial != old.Serial && !rr.SerialGreater(file.Serial, old.Serial)
-	switch {
-	case rr.SerialGreater(file.Serial, old.Serial):
-		r.Serial = file.Serial
-	case len(i.changes) > 0 || r.SOA:
-		r.Serial = rr.NextSerial(old.Serial)
-	}
 	return nil
 }
-
-// each calls f with the records that differ.
-func (c *nameChange) each(deleted, added func(r rr.RR)) {
-	diff := func(a, b []rr.RRset, f func(r rr.RR)) {
-		for _, s := range a {
-			other := rr.RRset{Type: s.Type}
-			for _, o := range b {
-				if o.Type == s.Type && o.TTL == s.TTL { // another TTL is another record to whoever follows
-					other = o
-				}
-			}
-			other.EachMissing(s, func(data string) { f(rr.RR{Owner: c.owner, Type: s.Type, TTL: s.TTL, Data: data}) })
-		}
-	}
-	diff(c.before, c.now, deleted)
-	diff(c.now, c.before, added)
-}
-
-func (c *nameChange) count() (deleted, added int) {
-	c.each(func(rr.RR) { deleted++ }, func(rr.RR) { added++ })
-	return deleted, added
-}
-
-// show tells the difference name by name.
-func (i *importOp) show(show func(ZoneImportItem) bool) {
-	more := true
-	say := func(item ZoneImportItem) { more = more && show(item) }
-	if i.result.SOA {
-		say(ZoneImportItem{Deleted: masterfile.Line(&rr.RR{Owner: i.apex, Type: i.old.Type, TTL: i.old.TTL, Data: i.old.Data[0]}, i.apex)})
-		say(ZoneImportItem{Added: masterfile.Line(&rr.RR{Owner: i.apex, Type: i.file.Type, TTL: i.file.TTL, Data: rr.WithSerial(i.file.Data[0], i.result.Serial)}, i.apex)})
-	}
-	for _, c := range i.changes {
-		c.each(func(r rr.RR) { say(ZoneImportItem{Deleted: masterfile.Line(&r, i.apex)}) },
-			func(r rr.RR) { say(ZoneImportItem{Added: masterfile.Line(&r, i.apex)}) })
-		if !more {
-			return
-		}
-	}
-}
-
-// errStale says that a name is not any more what it was when it was compared.
-var errStale = errors.New("the zone has changed meanwhile")
-
-// WhileFrozen lets the writer do it in a frozen zone.
-func (i *importOp) WhileFrozen() {}
-
-// Author is called by the zone's writer.
-func (i *importOp) Author() rr.Author { return rr.Author{Kind: rr.ByImport, UID: int32(i.who.UID)} }
-
-// Evaluate is called by the zone's writer.
-func (i *importOp) Evaluate(d *zone.Draft) error {
-	for n := range i.changes {
-		c := &i.changes[n]
-		if number := c.owner.TopLabel(i.apex); number != "" && !i.leased {
-			if r := d.Registration(number); r.Lease != 0 || r.KeyLease != 0 {
-				return errStale
-			}
-		}
-		now, _ := withoutSOA(d.RRsets(c.owner))
-		if !equalSets(now, c.before) {
-			return errStale
-		}
-	}
-	if err := i.setSOA(d); err != nil {
-		return err
-	}
-	for n := range i.changes {
-		i.changes[n].apply(d)
-	}
-	return nil
-}
-
-func equalSets(a, b []rr.RRset) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if !a[i].Equal(b[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-// setSOA takes the file's SOA record. The serial stays unless the file's is greater: the writer moves it on.
-func (i *importOp) setSOA(d *zone.Draft) error {
-	set, ok := d.RRset(i.apex, dns.TypeSOA)
-	if !ok {
-		return errStale
-	}
-	now, err := rr.ParseSOA(set.Data[0])
-	if err != nil {
-		return err
-	}
-	serial := now.Serial
-	if rr.SerialGreater(i.result.FileSerial, serial) {
-		serial = i.result.FileSerial
-	}
-	d.Set(i.apex, rr.RRset{Type: dns.TypeSOA, TTL: i.file.TTL, Data: []string{rr.WithSerial(i.file.Data[0], serial)}})
-	return nil
-}
-
-func (c *nameChange) apply(d *zone.Draft) {
-	for _, s := range c.before {
-		if !has(c.now, s.Type) {
-			d.Set(c.owner, rr.RRset{Type: s.Type})
-		}
-	}
-	for _, s := range c.now {
-		d.Set(c.owner, s)
-	}
-}
-
-func has(sets []rr.RRset, t uint16) bool {
-	for _, s := range sets {
-		if s.Type == t {
-			return true
-		}
-	}
-	return false
-}
-
-// Done is called by the zone's writer.
-func (i *importOp) Done(c zone.Committed) { i.done <- c }

@@ -15,7 +15,6 @@ import (
 	"github.com/miekg/dns"
 
 	"dialtone/dnsserver/control"
-	"dialtone/zone"
 	"dialtone/zone/masterfile"
 	"dialtone/zone/rr"
 )
@@ -457,13 +456,58 @@ func TestZoneImportBesideUpdates(t *testing.T) {
 	}
 }
 
+// TestZoneImportInSteps: what is more than one commit should hold is refused, or done in several.
+func TestZoneImportInSteps(t *testing.T) {
+	o := testOptions(t)
+	s, _ := start(t, o)
+	to := s.Addrs()[0]
+	c := command(t, o)
+	defer c.Close()
+	base := export(t, c)
+	many := func(names int, address string) string {
+		var b strings.Builder
+		b.WriteString(base)
+		for i := range names {
+			b.WriteString(itoa(5_000_000+i) + " 60 A " + address + "\n")
+		}
+		return b.String()
+	}
+	_, _, err := importText(t, c, ZoneImport{}, many(maxImportNames+importStep, "192.0.2.1"))
+	wantMistake(t, err, "more than 100000 names differ: --steps makes several commits of it")
+	if soa(t, to) != 1 {
+		t.Error("what was refused has changed the zone")
+	}
+	for i, want := range []uint32{4, 7} {
+		text := many(2*importStep+500, "192.0.2."+itoa(i+1))
+		diff, r, err := importText(t, c, ZoneImport{DryRun: true, Force: true}, text)
+		if err != nil || len(diff) != r.Deleted+r.Added || r.Added != 2*importStep+500 || !slices.Contains(diff, "+5000000 60 IN A 192.0.2."+itoa(i+1)) {
+			t.Fatalf("%d lines, %+v, %v", len(diff), r, err)
+		}
+		r = mustImport(t, c, ZoneImport{Steps: true, Force: i > 0}, text)
+		if r.Before != want-3 || r.Serial != want || r.Added != 2*importStep+500 || soa(t, to) != want {
+			t.Errorf("%+v, serial %d, want %d", r, soa(t, to), want)
+		}
+		wantAnswer(t, to, itoa(5_000_000+2*importStep+499)+"."+apex, "192.0.2."+itoa(i+1))
+	}
+	// As many as steps have: nothing is left for the last one but the serial of the file.
+	text := strings.Replace(many(0, ""), " 1 3600", " 100 3600", 1)
+	r := mustImport(t, c, ZoneImport{Steps: true}, text)
+	if r.Serial != 100 || r.Deleted != 2*importStep+500 || without(export(t, c), "; zone", "SOA") != without(base, "; zone", "SOA") {
+		t.Errorf("%+v", r)
+	}
+	r = mustImport(t, c, ZoneImport{Steps: true, Force: true}, many(importStep, "192.0.2.1"))
+	if r.Serial != 101 || r.Added != importStep || soa(t, to) != 101 {
+		t.Errorf("one whole step: %+v", r)
+	}
+}
+
 // An op that finds other records than were compared changes nothing.
 func TestStaleImport(t *testing.T) {
 	o := testOptions(t)
 	s, _ := start(t, o)
 	z := s.zoneOf(rr.MustName(apex))
-	op := &importOp{apex: z.o.Apex, done: make(chan zone.Committed, 1), changes: []nameChange{{owner: rr.MustName("100." + apex), before: nil}}}
-	if _, err := submitImport(z.z, op); !errors.Is(err, errStale) {
+	op := &importOp{apex: z.o.Apex, changes: []nameChange{{owner: rr.MustName("100." + apex), before: nil}}}
+	if err := submitImport(z.z, op); !errors.Is(err, errStale) {
 		t.Error(err)
 	}
 	if soa(t, s.Addrs()[0]) != 1 {

@@ -46,6 +46,7 @@ the import would undo that, and is refused: freeze the zone before you export it
 	f.configFlag(c)
 	c.Flags().BoolVar(&in.DryRun, "dry-run", false, "show what would change, and change nothing")
 	c.Flags().BoolVar(&in.Leased, "leased", false, "change numbers with a lease, too")
+	c.Flags().BoolVar(&in.Steps, "steps", false, "make as many commits as it takes, 10,000 names each: for more than 100,000, and to let updates in between")
 	c.Flags().BoolVar(&in.Force, "force", false, "undo what has changed since the file's serial")
 	return c
 }
