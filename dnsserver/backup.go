@@ -31,7 +31,22 @@ type BackupInfo struct {
 	Size int64 // octets of the file
 }
 
-// ReadBackupInfo reads the head of a backup. It does not see whether the rest of it is whole.
+// CheckBackups reads backups to their ends and sees that they belong together, as Restore does. Errors that are a
+// *control.Mistake name the file at fault.
+func CheckBackups(ctx context.Context, files []string, progress func(RestoreProgress)) (*Restored, error) {
+	done, err := store.CheckBackups(ctx, files, progress)
+	return done, fileMistake(err)
+}
+
+func fileMistake(err error) error {
+	var file *store.FileError
+	if errors.As(err, &file) {
+		return control.Mistakef("%v", file)
+	}
+	return err
+}
+
+// ReadBackupInfo reads a backup to its end, to see that it is whole.
 func ReadBackupInfo(file *os.File) (i BackupInfo, err error) {
 	fi, err := file.Stat()
 	if err != nil {
@@ -45,6 +60,12 @@ func ReadBackupInfo(file *os.File) (i BackupInfo, err error) {
 		return i, err
 	}
 	defer r.Close()
+	for err == nil {
+		_, err = r.Next()
+	}
+	if err != io.EOF {
+		return i, err
+	}
 	return BackupInfo{r.Header, hex.EncodeToString(r.Sum[:]), fi.Size()}, nil
 }
 
@@ -58,7 +79,12 @@ func (c *commands) backup(_ context.Context, who control.Peer, q BackupQuestion,
 	if q.Since > 0 {
 		entry.Detail = fmt.Sprintf("since version %d", q.Since)
 	}
-	noted := &notedWriter{w: w, note: func() error { return s.audit(entry) }}
+	noted := &notedWriter{w: w, note: func() {
+		// On a full disk a backup is wanted most.
+		if err := s.audit(entry); err != nil {
+			s.log.Warn("the backup could not be noted", "op", "backup", "err", err)
+		}
+	}}
 	begun := time.Now()
 	h, err := s.store.Backup(noted, store.BackupOptions{Since: q.Since, Store: q.Store, Base: q.Base, Time: s.opts.Now(), Yield: s.yielder.yield})
 	var since *store.SinceError
@@ -87,15 +113,13 @@ func (s *Server) collectBackups(e exporter) {
 // notedWriter calls note before anything is written.
 type notedWriter struct {
 	w     io.Writer
-	note  func() error
+	note  func()
 	noted bool
 }
 
 func (n *notedWriter) Write(b []byte) (int, error) {
 	if !n.noted {
-		if err := n.note(); err != nil {
-			return 0, err
-		}
+		n.note()
 		n.noted = true
 	}
 	return n.w.Write(b)
@@ -134,14 +158,11 @@ func Restore(ctx context.Context, o Options, files []string, r RestoreOptions) (
 	done, err := store.Restore(ctx, store.Options{Dir: o.DataDir, Logger: o.Logger}, files, store.RestoreOptions{
 		Ahead: r.Ahead, Now: o.Now(), Progress: r.Progress, Others: []string{control.AuditName, control.SocketName},
 	})
-	var file *store.FileError
 	switch {
-	case errors.As(err, &file):
-		return nil, control.Mistakef("%v", file)
 	case errors.As(err, new(*store.DirError)):
 		return nil, &DataDirError{err}
 	case err != nil:
-		return nil, err
+		return nil, fileMistake(err)
 	}
 	entry := control.Entry{Action: "restore", Who: control.Peer{UID: os.Getuid()}, Detail: fmt.Sprintf("backup of %s, %d zones", done.Time.Format(time.RFC3339), len(done.Zones))}
 	err = control.NewAudit(o.DataDir, o.Now).Append(entry)

@@ -17,6 +17,7 @@ import (
 func restoreCommand() *cobra.Command {
 	var f keyFlags
 	var ahead int64
+	var dryRun bool
 	c := &cobra.Command{
 		Use:   "restore FILE [FILE...]",
 		Short: "Make the data directory from a backup",
@@ -51,10 +52,14 @@ phones themselves, at the latest when they refresh.`,
 			if c.Flags().Changed("serial-ahead") && (ahead < 0 || ahead > dnsserver.MaxSerialAhead) {
 				return usage(c, fmt.Sprintf("--serial-ahead is a number from 0 to %d", int64(dnsserver.MaxSerialAhead)))
 			}
+			if dryRun {
+				return checkBackups(c, args)
+			}
 			return restoreFiles(c, f.config, args, ahead)
 		},
 	}
 	f.configFlag(c)
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "only see whether the files are whole and belong together; this needs no configuration")
 	c.Flags().Int64Var(&ahead, "serial-ahead", -1, "by how much serials move on, in place of what is said above")
 	return c
 }
@@ -69,11 +74,8 @@ func restoreFiles(c *cobra.Command, file string, names []string, ahead int64) er
 	ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	o := dnsserver.RestoreOptions{Ahead: ahead}
-	endProgress := func() {}
-	if isTerminal(stderr) {
-		l := newLiveLine(stderr, time.Now)
-		o.Progress, endProgress = func(p dnsserver.RestoreProgress) { l.text(restoreProgressText(p)) }, l.end
-	}
+	var endProgress func()
+	o.Progress, endProgress = restoreProgress(stderr)
 	begun := time.Now()
 	done, err := dnsserver.Restore(ctx, opts, names, o)
 	endProgress()
@@ -83,6 +85,30 @@ func restoreFiles(c *cobra.Command, file string, names []string, ahead int64) er
 	warnIfOpen(stderr, conf)
 	_, err = io.WriteString(c.OutOrStdout(), restoredText(conf.DataDir, done, time.Since(begun)))
 	return err
+}
+
+// checkBackups is a restore that stops before it changes anything.
+func checkBackups(c *cobra.Command, names []string) error {
+	ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	progress, end := restoreProgress(c.ErrOrStderr())
+	done, err := dnsserver.CheckBackups(ctx, names, progress)
+	end()
+	if err != nil {
+		return explainCommand(c, nil, err)
+	}
+	text := fmt.Sprintf("whole: backup of %s, %s records\n", done.Time.Format(time.DateTime+"Z"), grouped(int(done.Records)))
+	_, err = io.WriteString(c.OutOrStdout(), text+restoredZones(done))
+	return err
+}
+
+// restoreProgress shows on a terminal how far a restore is.
+func restoreProgress(stderr io.Writer) (show func(dnsserver.RestoreProgress), end func()) {
+	if !isTerminal(stderr) {
+		return nil, func() {}
+	}
+	l := newLiveLine(stderr, time.Now)
+	return func(p dnsserver.RestoreProgress) { l.text(restoreProgressText(p)) }, l.end
 }
 
 func restoreProgressText(p dnsserver.RestoreProgress) string {
@@ -96,21 +122,26 @@ func restoredText(dir string, r *dnsserver.Restored, took time.Duration) string 
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s is restored from the backup of %s: %s in %s\n", dir, r.Time.Format(time.DateTime+"Z"),
 		plural(len(r.Zones), "zone"), took.Round(100*time.Millisecond))
-	moved := false
+	b.WriteString(restoredZones(r))
+	if len(r.Zones) > 0 && r.Zones[0].Was != r.Zones[0].Serial {
+		b.WriteString("Serials are ahead of what secondaries can have; those that had what is lost get the whole zone.\n")
+	}
+	b.WriteString("Keys that were revoked after the backup count again: revoke them anew (audit.log of the old directory has them).\n")
+	return b.String()
+}
+
+func restoredZones(r *dnsserver.Restored) string {
+	var b strings.Builder
 	for n, z := range r.Zones {
 		if n == maxZones {
 			fmt.Fprintf(&b, "  and %d more zones\n", len(r.Zones)-n)
 			break
 		}
-		if moved = moved || z.Was != z.Serial; z.Was != z.Serial {
-			fmt.Fprintf(&b, "  %s serial %d (%d in the backup)\n", z.Apex, z.Serial, z.Was)
-		} else {
-			fmt.Fprintf(&b, "  %s serial %d\n", z.Apex, z.Serial)
+		fmt.Fprintf(&b, "  %s serial %d", z.Apex, z.Serial)
+		if z.Was != z.Serial {
+			fmt.Fprintf(&b, " (%d in the backup)", z.Was)
 		}
+		b.WriteByte('\n')
 	}
-	if moved {
-		b.WriteString("Serials are ahead of what secondaries can have; those that had what is lost get the whole zone.\n")
-	}
-	b.WriteString("Keys that were revoked after the backup count again: revoke them anew (audit.log of the old directory has them).\n")
 	return b.String()
 }

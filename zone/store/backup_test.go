@@ -467,6 +467,38 @@ func TestBackupsOfOtherFormats(t *testing.T) {
 	wantSame(t, openStore(t, o), want)
 }
 
+// A full disk does not keep a backup from being made; no increment can follow it.
+func TestBackupOfAFullDisk(t *testing.T) {
+	s, _ := fullStore(t, 100)
+	was := s.o.Reserve
+	s.o.Reserve = 1 << 62
+	path, h := backUp(t, s, BackupOptions{})
+	s.o.Reserve = was
+	if h.Version != 0 {
+		t.Errorf("version %d", h.Version)
+	}
+	wantSame(t, restored(t, path), everything(t, s))
+	_, h = backUp(t, s, BackupOptions{})
+	if h.Version == 0 {
+		t.Error("there is room again, and no increment can follow")
+	}
+}
+
+func TestCheckBackups(t *testing.T) {
+	s, z := fullStore(t, 100)
+	full, h := backUp(t, s, BackupOptions{})
+	commit(t, z, change(z, 8, 9, 5, 3, 10))
+	next, _ := backUp(t, s, after(t, full, h))
+	done, err := CheckBackups(t.Context(), []string{full, next}, nil)
+	if err != nil || len(done.Zones) != 2 || done.Zones[1].Serial != 9 || done.Records != int64(len(everything(t, s))) {
+		t.Errorf("%+v, %v", done, err)
+	}
+	var fe *FileError
+	if _, err := CheckBackups(t.Context(), []string{next}, nil); !errors.As(err, &fe) {
+		t.Error(err)
+	}
+}
+
 func TestOneBackupAtATime(t *testing.T) {
 	s, _ := fullStore(t, 20_000)
 	second := make(chan error, 1)

@@ -100,6 +100,38 @@ func Restore(ctx context.Context, o Options, files []string, r RestoreOptions) (
 	return newBuilder(o, restoreDir).restore(files, &r)
 }
 
+// CheckBackups reads what Restore would, and changes nothing. Serials are those of
+// the backup.
+func CheckBackups(ctx context.Context, files []string, progress func(RestoreProgress)) (*Restored, error) {
+	r := RestoreOptions{Progress: progress, ctx: ctx}
+	c, err := openChain(files, FormatVersion, r.at)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	h := &c.last().Header
+	out := &Restored{Time: h.Time}
+	for _, z := range h.Zones {
+		apex, err := rr.ParseName(z.Name)
+		if err != nil {
+			return nil, &FileError{c.last().name, err}
+		}
+		out.Zones = append(out.Zones, RestoredZone{apex, z.Serial, z.Serial})
+	}
+	for {
+		if _, _, err = c.next(); err == io.EOF {
+			return out, nil
+		} else if err != nil {
+			return nil, err
+		}
+		if out.Records++; out.Records%(1<<14) == 0 {
+			if err := r.at(RestoreProgress{Done: out.Records, Of: int64(c.last().keys)}); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
 // FileError says why a backup cannot be restored.
 type FileError struct {
 	File string
