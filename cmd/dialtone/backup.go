@@ -88,23 +88,16 @@ func sinceOf(since, file string) (q dnsserver.BackupQuestion, err error) {
 }
 
 func makeBackup(ctx context.Context, c *cobra.Command, to *control.Client, q dnsserver.BackupQuestion, name string) error {
-	octets, err := control.Download(ctx, to, dnsserver.RequestBackup, q)
-	if err != nil {
-		return err
-	}
-	defer octets.Close()
 	p := newOctetProgress(c.ErrOrStderr(), "backup")
 	defer p.end()
 	if name == "-" {
-		_, err := io.Copy(c.OutOrStdout(), p.reader(octets))
-		return err
+		return p.download(ctx, to, dnsserver.RequestBackup, q, c.OutOrStdout())
 	}
 	var i dnsserver.BackupInfo
-	err = writeWhole(name, func(f *os.File) error {
-		if _, err := io.Copy(f, p.reader(octets)); err != nil {
-			return err
+	err := writeWhole(name, func(f *os.File) (err error) {
+		if err = p.download(ctx, to, dnsserver.RequestBackup, q, f); err == nil {
+			i, err = dnsserver.ReadBackupInfo(f)
 		}
-		i, err = dnsserver.ReadBackupInfo(f)
 		return err
 	})
 	p.end()
@@ -144,6 +137,10 @@ func writeWhole(name string, write func(f *os.File) error) error {
 	dir := filepath.Dir(name)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(name)+".*")
 	if err != nil {
+		var of *fs.PathError
+		if errors.As(err, &of) { // which names the temporary file
+			err = of.Err
+		}
 		return control.Mistakef("cannot write %s: %v", name, err)
 	}
 	temporary := f.Name()
@@ -187,9 +184,16 @@ func (p *octetProgress) end() {
 	}
 }
 
-func (p *octetProgress) reader(r io.Reader) io.Reader {
-	p.r = r
-	return p
+// download asks for octets and passes them on.
+func (p *octetProgress) download(ctx context.Context, from *control.Client, request string, in any, to io.Writer) error {
+	octets, err := control.Download(ctx, from, request, in)
+	if err != nil {
+		return err
+	}
+	defer octets.Close()
+	p.r = octets
+	_, err = io.Copy(to, p)
+	return err
 }
 
 func (p *octetProgress) Read(b []byte) (int, error) {

@@ -55,24 +55,16 @@ it goes to the standard output. A file comes under its name when it is whole and
 }
 
 func exportZone(ctx context.Context, c *cobra.Command, to *control.Client, args []string) error {
-	text, err := control.Download(ctx, to, dnsserver.RequestZoneExport, dnsserver.ZoneQuestion{Zone: args[0]})
-	if err != nil {
-		return err
-	}
-	defer text.Close()
+	q := dnsserver.ZoneQuestion{Zone: args[0]}
 	p := newOctetProgress(c.ErrOrStderr(), "export")
 	defer p.end()
 	if len(args) == 1 || args[1] == "-" {
 		if isTerminal(c.OutOrStdout()) {
 			p.line = nil // it would stand among the records
 		}
-		_, err := io.Copy(c.OutOrStdout(), p.reader(text))
-		return err
+		return p.download(ctx, to, dnsserver.RequestZoneExport, q, c.OutOrStdout())
 	}
-	err = writeWhole(args[1], func(f *os.File) error {
-		_, err := io.Copy(f, p.reader(text))
-		return err
-	})
+	err := writeWhole(args[1], func(f *os.File) error { return p.download(ctx, to, dnsserver.RequestZoneExport, q, f) })
 	p.end()
 	if err == nil {
 		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: zone %s, %s\n", args[1], args[0], octetsText(p.n))
