@@ -58,6 +58,7 @@ var mayImport = map[string]string{
 // onlyIn lists imports that belong to one room.
 var onlyIn = map[string][]string{
 	"github.com/dgraph-io/badger/v4": {"zone/store"},
+	"charm.land/bubbletea/v2":        {"cmd/dialtone"},
 	"github.com/spf13/viper":         {"config"},
 	"github.com/spf13/cobra":         {"cmd/dialtone"},
 	"go.yaml.in/yaml/v3":             {"config"},

@@ -58,7 +58,7 @@ Try it: dialtone serve`,
 	}
 	root.AddCommand(serveCommand(), groupCommand("config", "Work with configuration files", configCheckCommand()),
 		zoneCommand(),
-		numberCommand(), statusCommand(), reloadCommand(), explainUpdateCommand(), storeCommand(), backupCommand(), restoreCommand(),
+		numberCommand(), statusCommand(), topCommand(), reloadCommand(), explainUpdateCommand(), storeCommand(), backupCommand(), restoreCommand(),
 		logLevelCommand(), debugCommand(),
 		initCommand(), keyCommand(), registerCommand(), phoneCommand(), lookupCommand(), callCommand(), versionCommand())
 	for _, c := range more {

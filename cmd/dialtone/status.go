@@ -157,7 +157,7 @@ func zonesText(w io.Writer, st dnsserver.Status) {
 	columns(w, "ZONE\tserial\tnumbers\tleases\tnames\tqueue\tjournal\tchanged", func(row func(...any)) {
 		for _, z := range st.Zones {
 			row(z.Zone, z.Serial, grouped(z.Numbers), grouped(z.Leases), grouped(z.Names), grouped(z.Queue),
-				fmt.Sprintf("%s, %s", octets(z.Journal), plural(int(z.JournalEntries), "change")), ago(st.Now, z.Changed))
+				fmt.Sprintf("%s, %s", octets(z.Journal), plural(int(z.JournalEntries), "change")), changedText(st.Now, z))
 		}
 		if more := st.ZonesTotal - len(st.Zones); more > 0 {
 			row(fmt.Sprintf("and %s more", grouped(more)))
@@ -171,6 +171,14 @@ func zonesText(w io.Writer, st dnsserver.Status) {
 			fmt.Fprintf(w, "%s is frozen, for %s: updates that change it are refused until dialtone zone thaw %s\n", z.Zone, age(st.Now.Sub(z.Frozen).Seconds()), z.Zone)
 		}
 	}
+}
+
+// changedText says when a zone changed, or that it may not.
+func changedText(now time.Time, z dnsserver.ZoneStatus) string {
+	if !z.Frozen.IsZero() {
+		return "frozen for " + age(now.Sub(z.Frozen).Seconds())
+	}
+	return ago(now, z.Changed)
 }
 
 func secondariesText(w io.Writer, st dnsserver.Status) {
