@@ -223,6 +223,7 @@ func (c *checker) limits(l map[string]string) {
 	number("updates_per_key", &to.UpdatesPerKey, 1, 1<<20)
 	number("updates_per_source", &to.UpdatesPerSource, 1, 1<<20)
 	number("update_records", &to.UpdateRecords, 1, 65535)
+	number("logged_refusals", &to.LoggedRefusals, 1, 1<<20)
 	number("name_records", &to.NameRecords, 1, 65535)
 	number("batch_ops", &to.BatchOps, 1, 1<<20)
 	number("rrset_records", &to.RRsetRecords, 1, 65535)

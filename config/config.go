@@ -109,7 +109,7 @@ type Limits struct {
 	UpdateQueue, BatchOps, RRsetRecords, SlowQueue     int
 	SourceUpdates, UpdateAnswers                       int
 	UpdateQueueTotal, UpdatesPerKey, UpdatesPerSource  int
-	UpdateRecords, NameRecords                         int
+	UpdateRecords, NameRecords, LoggedRefusals         int
 	KeyVerifications, ClaimsPerSource, NamesPerNumber  int
 	TCPConnections, TCPPerAddress, TCPInFlight         int
 	CommitInterval, RefreshInterval, TCPIdle, TCPWrite time.Duration

@@ -64,7 +64,8 @@ var settings = map[string]setting{
 	"limits": {section, map[string]setting{
 		"update_queue": {kind: number}, "update_queue_total": {kind: number},
 		"updates_per_key": {kind: number}, "updates_per_source": {kind: number}, "update_records": {kind: number}, "name_records": {kind: number},
-		"batch_ops": {kind: number}, "commit_interval": {kind: quantity}, "refresh_interval": {kind: quantity},
+		"logged_refusals": {kind: number},
+		"batch_ops":       {kind: number}, "commit_interval": {kind: quantity}, "refresh_interval": {kind: quantity},
 		"rrset_records": {kind: number}, "names_per_number": {kind: number}, "slow_queue": {kind: number}, "source_updates": {kind: number},
 		"update_answers": {kind: number}, "key_verifications": {kind: number}, "claims_per_source": {kind: number},
 		"tcp_connections": {kind: number}, "tcp_per_address": {kind: number}, "tcp_in_flight": {kind: number},

@@ -15,8 +15,8 @@ import (
 
 // Sizes of a connection's buffers.
 const (
-	readSize  = 4096      // to begin with; grows as a message comes in
-	maxQueued = 128 << 10 // octets of replies that wait to be written before no more is read
+	readSize  = 4096     // to begin with; grows as a message comes in
+	maxQueued = 32 << 10 // octets of replies that wait to be written before no more is read
 )
 
 var errConnClosed = errors.New("connection is closed")
@@ -31,7 +31,11 @@ type conn struct {
 	nc   net.Conn
 	from client
 
+	place       place        // of connections.mu
 	lastMessage atomic.Int64 // Unix time in ns
+	moved       atomic.Int64 // the later of that and the last time that the peer took something
+	asked       atomic.Bool  // there was a message
+	writing     atomic.Bool
 	inFlight    atomic.Int32 // updates and transfers without their reply; added to by the reader only
 	stopping    atomic.Bool
 	running     atomic.Int32 // goroutines
@@ -57,7 +61,7 @@ func newConn(s *Server, nc net.Conn, remote netip.AddrPort) *conn {
 		wake: make(chan struct{}, 1), stream: make(chan []byte), taken: make(chan struct{}), gone: make(chan struct{}),
 	}
 	c.mu.room.L = &c.mu
-	c.lastMessage.Store(time.Now().UnixNano())
+	c.heard()
 	c.from = client{addr: remote, conn: c}
 	return c
 }
@@ -103,6 +107,44 @@ func (c *conn) stopReading() {
 	c.nc.SetReadDeadline(time.Unix(1, 0))
 }
 
+func (c *conn) heard() {
+	now := time.Now().UnixNano()
+	c.lastMessage.Store(now)
+	c.moved.Store(now)
+}
+
+// worth orders connections by what is lost with them: the least makes room for a new one.
+type worth uint8
+
+const (
+	neverAsked worth = iota // though it has had the time
+	idle                    // nothing is due
+	stuck                   // the peer does not take what is due
+	crowding                // of an address that has more than the new one's
+	fresh                   // nothing is due yet
+	busy                    // does not make room
+)
+
+// settles is for how long a connection may be about to ask, or to take what is due.
+const settles = 100 * time.Millisecond
+
+// worth tells it, and when something moved last.
+func (c *conn) worth(now int64) (worth, int64) {
+	moved := c.moved.Load()
+	_, nothingDue := c.idleSince()
+	switch settled := now-moved >= int64(settles); {
+	case c.writing.Load() && settled:
+		return stuck, moved
+	case c.writing.Load(), !nothingDue:
+		return busy, moved
+	case !settled:
+		return fresh, moved
+	case !c.asked.Load():
+		return neverAsked, moved
+	}
+	return idle, moved
+}
+
 // idleSince tells since when (Unix time in ns) nothing has been asked, and whether nothing is due.
 func (c *conn) idleSince() (int64, bool) {
 	c.mu.Lock()
@@ -138,7 +180,8 @@ func (c *conn) readAll() {
 		}
 		have = copy(buf, buf[used:have])
 		if used > 0 {
-			c.lastMessage.Store(time.Now().UnixNano())
+			c.heard()
+			c.asked.Store(true)
 			c.awaitMessage()
 		}
 		if err != nil && !c.mayWait(err) {

@@ -250,15 +250,23 @@ func TestFullServerClosesTheLongestIdleConnection(t *testing.T) {
 		if open(third) || !open(first) || !open(fifth) {
 			t.Errorf("open: %v %v %v", open(first), open(third), open(fifth))
 		}
-		// Nobody is idle.
+		// Nobody is idle. 192.0.2.3 has more connections than the new one's address will have.
 		for _, c := range s.tcp.list(false) {
 			c.inFlight.Add(1)
 		}
 		sixth := pipe(s, "192.0.2.4:1")
-		if open(sixth) {
-			t.Error("the sixth connection is open")
+		if !open(sixth) || open(fourth) || !open(fifth) {
+			t.Errorf("open: %v %v %v", open(sixth), open(fourth), open(fifth))
 		}
-		if e, r := s.Counters.TCPEvicted.Load(), s.Counters.TCPRefused.Load(); e != 2 || r != 1 {
+		// All addresses have one.
+		for _, c := range s.tcp.list(false) {
+			c.inFlight.Store(1)
+		}
+		seventh := pipe(s, "192.0.2.5:1")
+		if open(seventh) {
+			t.Error("the seventh connection is open")
+		}
+		if e, r := s.Counters.TCPEvicted.Load(), s.Counters.TCPRefused.Load(); e != 3 || r != 1 {
 			t.Errorf("%d evicted, %d refused", e, r)
 		}
 		end(s)

@@ -102,7 +102,10 @@ func appendFrame(frames, msg []byte) []byte {
 // write writes whole frames at once (RFC 7766, section 8); false when the peer is gone or too slow.
 func (c *conn) write(frames []byte) bool {
 	c.nc.SetWriteDeadline(time.Now().Add(c.s.conf().Limits.TCPWrite))
+	c.writing.Store(true)
 	_, err := c.nc.Write(frames)
+	c.moved.Store(time.Now().UnixNano())
+	c.writing.Store(false)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		c.s.Counters.TCPStalled.Add(1)
 		c.s.Counters.Limits.Hit(LimitTCPWrite)

@@ -22,7 +22,7 @@ var limitSettings = []limitSetting{
 	{"UpdateQueue", "update_queue", false}, {"UpdateQueueTotal", "update_queue_total", false},
 	{"UpdatesPerKey", "updates_per_key", false}, {"UpdatesPerSource", "updates_per_source", false}, {"UpdateRecords", "update_records", false},
 	{"BatchOps", "batch_ops", false}, {"CommitInterval", "commit_interval", false}, {"RefreshInterval", "refresh_interval", false},
-	{"NameRecords", "name_records", false}, {"RRsetRecords", "rrset_records", false}, {"NamesPerNumber", "names_per_number", false},
+	{"LoggedRefusals", "logged_refusals", false}, {"NameRecords", "name_records", false}, {"RRsetRecords", "rrset_records", false}, {"NamesPerNumber", "names_per_number", false},
 	{"SlowQueue", "slow_queue", true}, {"SourceUpdates", "source_updates", false}, {"UpdateAnswers", "update_answers", false},
 	{"KeyVerifications", "key_verifications", false}, {"ClaimsPerSource", "claims_per_source", false}, {"KeyCache", "key_cache", false},
 	{"TCPConnections", "tcp_connections", false}, {"TCPPerAddress", "tcp_per_address", false}, {"TCPInFlight", "tcp_in_flight", false},

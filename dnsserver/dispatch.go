@@ -47,7 +47,7 @@ func (s *Server) answerSlow(w *worker, msg []byte, from *client) []byte {
 		return s.unverified(w, msg, from, err, now)
 	}
 	if sign != nil {
-		s.slow.note(from.addr.Addr(), now)
+		s.slow.note(from.addr.Addr(), sign.Key(), now)
 	}
 	t := &task{w: w, msg: sign.Strip(msg), from: from, sign: sign, now: now}
 	w.reader.Begin()
@@ -99,7 +99,7 @@ func (s *Server) unverified(w *worker, msg []byte, from *client, err error, now 
 		fault = &tsig.Error{Rcode: dns.RcodeFormatError}
 	}
 	s.Counters.TSIGFailed.Add(1)
-	s.event(slog.LevelInfo, "TSIG refused", "tsig", from, fault.Key, "", 0, fault.Rcode, slog.Any("err", err))
+	s.event(slog.LevelInfo, "TSIG refused", opTSIG, from, fault.Key, "", 0, fault.Rcode, slog.Any("err", err))
 	if !s.mayRefuse(from, &w.scratch, fault.TSIGError == dns.RcodeBadTime) { // of which the MAC is right
 		return nil
 	}
@@ -134,6 +134,9 @@ func (s *Server) notify(t *task) []byte {
 }
 
 const headerLen = 12
+
+// opTSIG is the op of log lines of signatures that were refused: the key of such a line is what somebody claims.
+const opTSIG = "tsig"
 
 // countReply counts the reply that was last written in w.
 func (s *Server) countReply(w *worker, to *client) {

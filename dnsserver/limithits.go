@@ -43,6 +43,7 @@ const (
 	LimitWebConnections
 	LimitWebStreams
 	LimitWebLogins // which has no setting
+	LimitLoggedRefusals
 	numLimits
 )
 
@@ -57,6 +58,7 @@ var limitNames = [numLimits]string{
 	LimitNameRecords:         "name_records",
 	LimitZoneRecords:         "zone_records",
 	LimitTCPQueued:           "tcp_queued",
+	LimitLoggedRefusals:      "logged_refusals",
 	LimitSlowQueue:           "slow_queue",
 	LimitRRsetRecords:        "rrset_records",
 	LimitNamesPerNumber:      "names_per_number",
@@ -87,6 +89,9 @@ type limitHits struct{ hits [numLimits]atomic.Uint64 }
 
 // Hit counts.
 func (h *limitHits) Hit(l Limit) { h.hits[l].Add(1) }
+
+// Add counts several.
+func (h *limitHits) Add(l Limit, n uint64) { h.hits[l].Add(n) }
 
 // Of gives a count.
 func (h *limitHits) Of(l Limit) uint64 { return h.hits[l].Load() }

@@ -130,7 +130,7 @@ func (s *Server) loadZone(ctx context.Context, o ZoneOptions, limits Limits) (*z
 		s.log.Info("zone read from the data directory; its file is not read again", "op", "start", "zone", o.Apex, "serial", meta.Serial, "file", o.File)
 	}
 	z, err := zone.Open(ctx, zone.Options{
-		Apex: o.Apex, Store: st, Bounds: bounds(o, limits), Waiting: s.waiting,
+		Apex: o.Apex, Store: st, Bounds: bounds(o, limits), Waiting: s.waiting, Yield: s.yielder.yield,
 		Logger: s.log, Loaded: inMemory, Now: s.opts.Now,
 		Committed: s.instruments.committed, Leases: s.leases,
 		Progress: func(n int) { s.opts.Progress(Progress{Zone: o.Apex, Phase: Loading, Records: n}) },

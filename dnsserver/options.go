@@ -194,6 +194,10 @@ type Limits struct {
 	// client address (16). More get SERVFAIL (RFC 9103, section 6.3.3).
 	Transfers, TransfersPerAddress int
 
+	// LoggedRefusals is how many messages that were refused, or failed, have a line in the log each second (100), those of
+	// keys that have signed and those of others apart.
+	LoggedRefusals int
+
 	// UDPSize is the largest UDP reply in octets (1232).
 	UDPSize int
 	// UDPBuffer asks for that many octets of kernel buffer, each for receiving and for sending, on
@@ -225,6 +229,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.TCPInFlight, 128)
 	set(&l.Transfers, 64)
 	set(&l.TransfersPerAddress, 16)
+	set(&l.LoggedRefusals, 100)
 	set(&l.UDPSize, 1232)
 	set(&l.UDPBuffer, 4<<20)
 	set(&l.Readers, runtime.GOMAXPROCS(0))

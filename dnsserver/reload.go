@@ -153,6 +153,7 @@ func (s *Server) settle(old, next *conf) {
 	s.answered.set(limits.UpdateAnswers)
 	s.waiting.Set(limits.UpdateQueueTotal)
 	s.senders.set(limits)
+	s.refusals.set(limits.LoggedRefusals)
 	if limits.KeyVerifications != old.Limits.KeyVerifications || limits.ClaimsPerSource != old.Limits.ClaimsPerSource {
 		s.publicKeys.set(now, limits.KeyVerifications, limits.ClaimsPerSource)
 	}

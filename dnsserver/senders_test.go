@@ -206,35 +206,35 @@ func TestSlowQueueTakesTurns(t *testing.T) {
 	from := func(addr string) client { return client{addr: netip.AddrPortFrom(netip.MustParseAddr(addr), 1)} }
 	now := time.Now()
 	phone := "192.0.2.1"
-	q.note(netip.MustParseAddr(phone), now)
+	q.note(netip.MustParseAddr(phone), "", now)
 	flood := 0
-	for q.put([]byte("flood"), from("198.51.100.1"), false) {
+	for q.put([]byte("flood"), from("198.51.100.1"), 0, false) {
 		flood++
 	}
 	if flood != 80 {
 		t.Errorf("one source has %d of 100", flood)
 	}
 	for i := range 300 {
-		q.put([]byte("forged"), from(fmt.Sprintf("203.0.113.%d", i%256)), false)
+		q.put([]byte("forged"), from(fmt.Sprintf("203.0.113.%d", i%256)), 0, false)
 	}
 	for _, c := range []struct {
 		addr   string
 		proven bool
 	}{{phone, false}, {"203.0.113.1", true}, {phone, false}} {
-		if !q.put([]byte("good"), from(c.addr), c.proven) {
+		if !q.put([]byte("good"), from(c.addr), 0, c.proven) {
 			t.Fatalf("no room for %v", c)
 		}
 	}
 	good := 0
 	for range 6 {
-		if string(q.queues[0].next().msg) == "good" {
+		if string(q.queues[0].next(new(turns)).msg) == "good" {
 			good++
 		}
 	}
 	if good != 3 {
 		t.Errorf("%d of the first 6 are from known sources, 3 wait", good)
 	}
-	if q.known.note(q.source(netip.MustParseAddr("192.0.2.9")), now.Add(2*time.Hour)); q.known.has(q.source(netip.MustParseAddr(phone))) {
+	if q.note(netip.MustParseAddr("192.0.2.9"), "", now.Add(2*time.Hour)); q.known.has(q.source(netip.MustParseAddr(phone))) {
 		t.Error("a source is known two hours later")
 	}
 }
@@ -246,19 +246,19 @@ func TestSlowQueueKeepsTheOrder(t *testing.T) {
 	addr := netip.MustParseAddr("2001:db8::1")
 	for i := range 20 {
 		if i == 10 {
-			q.note(addr, time.Now())
+			q.note(addr, "", time.Now())
 		}
-		if !q.put([]byte{byte(i)}, client{addr: netip.AddrPortFrom(addr, uint16(i))}, false) {
+		if !q.put([]byte{byte(i)}, client{addr: netip.AddrPortFrom(addr, uint16(i))}, 0, false) {
 			t.Fatal("full")
 		}
 	}
 	q.close()
 	for i := range 20 {
-		if m := q.queues[0].next(); m == nil || m.msg[0] != byte(i) {
+		if m := q.queues[0].next(new(turns)); m == nil || m.msg[0] != byte(i) {
 			t.Fatalf("message %d: %v", i, m)
 		}
 	}
-	if q.queues[0].next() != nil {
+	if q.queues[0].next(new(turns)) != nil {
 		t.Error("closed and empty")
 	}
 }
@@ -270,11 +270,57 @@ func TestLargeMessagesCountForMore(t *testing.T) {
 	large := make([]byte, 64<<10-1)
 	n := 0
 	for i := range 1000 {
-		if q.put(large, client{addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 1)}, false) {
+		if q.put(large, client{addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 1)}, 0, false) {
 			n++
 		}
 	}
 	if n != 2048/64 {
 		t.Errorf("%d messages of 64 KiB, want %d", n, 2048/64)
+	}
+}
+
+// TestKeysAtOneAddressTakeTurns: behind one NAT, a key that floods leaves room and turns to another.
+func TestKeysAtOneAddressTakeTurns(t *testing.T) {
+	var q slowQueues
+	q.init(1, 100)
+	message := func(key string) ([]byte, int) {
+		m := query("100."+apex, dns.TypeA)
+		m.Id = 1
+		at := m.Len()
+		m.SetTsig(key, dns.HmacSHA256, 300, 1)
+		b, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b, at
+	}
+	nat := client{addr: netip.MustParseAddrPort("192.0.2.1:53")}
+	put := func(key string) bool {
+		b, at := message(key)
+		return q.put(b, nat, at, false)
+	}
+	for _, key := range []string{"a.", "B."} {
+		q.note(nat.addr.Addr(), rr.MustName(key), time.Now())
+	}
+	n := 0
+	for put("A.") {
+		n++
+	}
+	if n != 80 || !put("b.") || put("a.") {
+		t.Fatalf("%d of 100 are one key's, and the other has no room", n)
+	}
+	q.queues[0].next(new(turns))
+	second := q.queues[0].next(new(turns))
+	if b, _ := message("b."); string(second.msg) != string(b) {
+		t.Error("the other key's message waits for more than one")
+	}
+	junk := 0
+	for range 200 { // by the same address, under names that are made up
+		if put("x" + itoa(junk) + ".") {
+			junk++
+		}
+	}
+	if junk != 80 {
+		t.Errorf("%d under other names, in the room of those that are not known", junk)
 	}
 }

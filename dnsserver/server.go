@@ -37,8 +37,9 @@ type Server struct {
 	built   map[rr.Name]*zone.Loaded // by this start, from the zone's file; not changed after it
 	unzoned ruleTally                // updates of no zone that is here
 
-	waiting *zone.Waiting // updates in the queues of all zones
-	senders senders
+	waiting  *zone.Waiting // updates in the queues of all zones
+	senders  senders
+	refusals refusals
 	// leasing are the zones with leases. Of very many zones few may have any, and all would be looked at four times a
 	// second: with 100,000 that was a tenth of a processor.
 	leasing struct {
@@ -92,6 +93,8 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	limits := s.conf().Limits
 	s.waiting = zone.NewWaiting(limits.UpdateQueueTotal)
 	s.senders.init(limits)
+	s.refusals.set(limits.LoggedRefusals)
+	s.yielder.init()
 	s.sources.init(s.opts.Now(), limits.SourceUpdates)
 	s.answered.init(s.opts.Now(), limits.UpdateAnswers)
 	s.publicKeys.init(s.opts.Now(), limits.KeyVerifications, limits.ClaimsPerSource)
@@ -186,7 +189,6 @@ func (s *Server) run() {
 	s.started = s.opts.Now()
 	s.SetRateLimit(conf.RateLimit)
 	s.endLeases(s.opts.Now()) // those that ended while no server was running
-	s.yielder.init()
 	s.transferServer = transfer.NewServer(s.transferOptions(&conf))
 	s.copies = transfer.NewCopies(maxCopies)
 	s.notifier = transfer.NewNotifier(transfer.NotifyOptions{Keys: s.keys, Logger: s.log})
@@ -235,6 +237,7 @@ func (s *Server) tick() {
 		limiter = s.tickLimiter(limiter, now)
 		if i%ticks == 0 {
 			s.answered.tick(now)
+			s.tellLeftOut()
 			s.rates.take(s.count(time.Now()))
 		}
 	}

@@ -1,6 +1,7 @@
 package dnsserver
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"net/netip"
 	"sync"
@@ -8,21 +9,24 @@ import (
 	"time"
 
 	"dialtone/zone/fair"
+	"dialtone/zone/rr"
 )
 
 // slowQueues hold the UDP messages that wait for a worker. There is one queue for each worker, and all
 // messages from one address go to the same one, so updates of one client enter their zone's queue in the
 // order in which they were read.
 //
-// Each source takes turns (package zone/fair). That is enough as long as a flood comes from few addresses. One
-// that forges them has as many turns as it likes, so there are two queues in each, which take turns in their
-// turn: one for sources that are known, and one for the others. A source is known for an hour when it has
-// signed something that was verified or made an update that was allowed, or when its message bears a cookie of
-// ours. Whoever forges the address of one that is known shares its turn, unless it sends cookies.
+// Each source takes turns (package zone/fair). That is enough as long as a flood comes from few addresses that
+// nobody else has. One that forges them has as many turns as it likes, so there are two queues in each, which take
+// turns in their turn: one for senders that are known, and one for the others. A sender is a key at an address, or an
+// address for what is not signed. It is known for an hour and more when it has signed something that was verified or
+// made an update that was allowed, or when its message bears a cookie of ours; and then it has turns of its own
+// beside whoever else is at its address. Who forges the address of one that is known, and names its key, shares its
+// turns, unless it sends cookies.
 type slowQueues struct {
 	queues []*slowQueue
 	seed   maphash.Seed
-	known  knownSources
+	known  knownSenders
 	free   sync.Pool
 }
 
@@ -44,25 +48,53 @@ func (q *slowQueues) source(a netip.Addr) uint64 {
 	return maphash.Bytes(q.seed, b[:])
 }
 
-// put queues a copy of msg; false when its queue is full. proven says that the address is no forgery.
-func (q *slowQueues) put(msg []byte, from client, proven bool) bool {
+// keyAt is a number for a key, whose name is uncompressed and in lower case, at a source.
+func (q *slowQueues) keyAt(source uint64, key []byte) uint64 {
+	var b [8 + rr.MaxName]byte
+	binary.NativeEndian.PutUint64(b[:], source)
+	return maphash.Bytes(q.seed, b[:8+copy(b[8:], key)])
+}
+
+// claimed is the sender that a message says it is from; tsig is where its TSIG begins, 0 for none.
+func (q *slowQueues) claimed(source uint64, msg []byte, tsig int) uint64 {
+	if tsig == 0 {
+		return source
+	}
+	var name [rr.MaxName]byte
+	n, _, err := rr.UnpackNameInto(msg, tsig, &name)
+	if err != nil {
+		return source
+	}
+	rr.LowerBytes(name[:n])
+	return q.keyAt(source, name[:n])
+}
+
+// put queues a copy of msg, whose TSIG begins at tsig (0: it has none); false when its queue is full. proven says that
+// the address is no forgery.
+func (q *slowQueues) put(msg []byte, from client, tsig int, proven bool) bool {
 	m := q.free.Get().(*slowMessage)
 	m.msg, m.from = append(m.msg[:0], msg...), from
-	id := q.source(from.addr.Addr())
-	queue := q.queues[id%uint64(len(q.queues))]
-	known := proven || q.known.has(id)
+	source := q.source(from.addr.Addr())
+	m.sender = q.claimed(source, msg, tsig)
+	known := proven || q.known.has(m.sender)
 	if proven {
-		id = ^id // a turn of its own
+		m.sender = ^m.sender // with turns of its own
 	}
-	if queue.put(id, m, known) {
+	if q.queues[source%uint64(len(q.queues))].put(m, source, known) {
 		return true
 	}
 	q.release(m)
 	return false
 }
 
-// note makes a source one that is known.
-func (q *slowQueues) note(a netip.Addr, now time.Time) { q.known.note(q.source(a), now) }
+// note makes a sender one that is known; key "" is what is not signed.
+func (q *slowQueues) note(a netip.Addr, key rr.Name, now time.Time) {
+	id := q.source(a)
+	if key != "" {
+		id = q.keyAt(id, []byte(key.Lower()))
+	}
+	q.known.note(id, now)
+}
 
 func (q *slowQueues) release(m *slowMessage) {
 	if cap(m.msg) <= keepMessage {
@@ -91,8 +123,9 @@ func (q *slowQueues) use() (u Use) {
 
 // slowMessage is a copy of a UDP message that waits for a worker.
 type slowMessage struct {
-	msg  []byte
-	from client
+	msg    []byte
+	from   client
+	sender uint64
 }
 
 // keepMessage is the largest buffer that a slowMessage keeps for its next use.
@@ -105,21 +138,28 @@ type slowQueue struct {
 	mu    struct {
 		sync.Mutex
 		known, unknown fair.Queue[*slowMessage]
-		turn           bool // of those that are known
+		early          map[uint64]int // messages in unknown by sender
+		turn           bool           // of those that are known
 		closed         bool
 	}
 }
 
-func (q *slowQueue) put(id uint64, m *slowMessage, known bool) bool {
+func (q *slowQueue) put(m *slowMessage, source uint64, known bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	to := &q.mu.unknown
-	// What waits already is not overtaken.
-	if q.mu.known.Has(id) || known && !q.mu.unknown.Has(id) {
-		to = &q.mu.known
-	}
-	if to.Put(id, m, 1+len(m.msg)>>10, q.limit) != fair.Taken {
-		return false
+	weight := 1 + len(m.msg)>>10
+	if known && q.mu.early[m.sender] == 0 { // what it sent before it was known is not overtaken
+		if q.mu.known.Put(m.sender, m, weight, q.limit) != fair.Taken {
+			return false
+		}
+	} else {
+		if q.mu.unknown.Put(source, m, weight, q.limit) != fair.Taken {
+			return false
+		}
+		if q.mu.early == nil {
+			q.mu.early = map[uint64]int{}
+		}
+		q.mu.early[m.sender]++
 	}
 	if q.mu.known.Len()+q.mu.unknown.Len() == 1 {
 		wake(q.wake)
@@ -128,13 +168,15 @@ func (q *slowQueue) put(id uint64, m *slowMessage, known bool) bool {
 }
 
 // next waits for a message; nil when the queue is closed and empty.
-func (q *slowQueue) next() *slowMessage {
+func (q *slowQueue) next(t *turns) *slowMessage {
+	t.step()
 	for {
 		m, closed := q.take()
 		if m != nil || closed {
 			return m
 		}
 		<-q.wake
+		t.rest()
 	}
 }
 
@@ -142,15 +184,20 @@ func (q *slowQueue) take() (m *slowMessage, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.mu.turn = !q.mu.turn
-	first, second := &q.mu.unknown, &q.mu.known
-	if q.mu.turn {
-		first, second = second, first
+	if q.mu.turn || q.mu.unknown.Len() == 0 {
+		if m, ok := q.mu.known.Take(); ok {
+			return m, false
+		}
 	}
-	m, ok := first.Take()
+	m, ok := q.mu.unknown.Take()
 	if !ok {
-		m, ok = second.Take()
+		m, ok = q.mu.known.Take()
+		return m, !ok && q.mu.closed
 	}
-	return m, !ok && q.mu.closed
+	if q.mu.early[m.sender]--; q.mu.early[m.sender] == 0 {
+		delete(q.mu.early, m.sender)
+	}
+	return m, false
 }
 
 func (q *slowQueue) close() {
@@ -160,9 +207,9 @@ func (q *slowQueue) close() {
 	wake(q.wake)
 }
 
-// knownSources remembers the last sources that were noted, in a table of half a MiB: one that another drives
+// knownSenders remembers the last senders that were noted, in a table of half a MiB: one that another drives
 // out of its place is noted again when it sends again.
-type knownSources struct {
+type knownSenders struct {
 	minute atomic.Uint64 // of the last note: precise enough to forget by
 	places [1 << 16]atomic.Uint64
 }
@@ -175,11 +222,11 @@ const (
 	minuteMask = 1<<minuteBits - 1
 )
 
-func (k *knownSources) place(source uint64) *atomic.Uint64 {
+func (k *knownSenders) place(source uint64) *atomic.Uint64 {
 	return &k.places[source>>32%uint64(len(k.places))]
 }
 
-func (k *knownSources) note(source uint64, now time.Time) {
+func (k *knownSenders) note(source uint64, now time.Time) {
 	minute := uint64(now.Unix()/60) & minuteMask
 	if k.minute.Load() != minute {
 		k.minute.Store(minute)
@@ -189,7 +236,7 @@ func (k *knownSources) note(source uint64, now time.Time) {
 	}
 }
 
-func (k *knownSources) has(source uint64) bool {
+func (k *knownSenders) has(source uint64) bool {
 	v := k.place(source).Load()
 	return v != 0 && v&^minuteMask == source&^minuteMask && (k.minute.Load()-v)&minuteMask <= knownFor
 }

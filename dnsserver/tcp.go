@@ -2,8 +2,10 @@ package dnsserver
 
 import (
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -12,16 +14,19 @@ import (
 type connections struct {
 	mu struct {
 		sync.Mutex
-		all       map[*conn]struct{}
-		byAddress map[netip.Addr]int
+		all       []*conn
+		byAddress map[netip.Addr][]*conn
 		closed    bool // no more are taken
 	}
 	ended sync.WaitGroup // both goroutines of every connection
 }
 
-func (cs *connections) init() {
-	cs.mu.all = map[*conn]struct{}{}
-	cs.mu.byAddress = map[netip.Addr]int{}
+func (cs *connections) init() { cs.mu.byAddress = map[netip.Addr][]*conn{} }
+
+// place is where a connection stands in the two lists.
+type place struct {
+	taken            bool
+	inAll, inAddress int
 }
 
 // accept takes connections until the listener is closed.
@@ -73,56 +78,85 @@ func (s *Server) adopt(nc net.Conn, remote netip.AddrPort) {
 	c.run()
 }
 
-// add registers c. When a limit is reached the connection that is idle longest, of the same address if
-// it is that address's limit, makes room; it is returned, to be closed. reached is numLimits when none is.
+// add registers c. When a limit is reached another one makes room, of the same address if it is that address's limit;
+// it is returned, to be closed. reached is numLimits when none is.
 func (cs *connections) add(c *conn, limits Limits) (evicted *conn, reached Limit, ok bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	addr := c.from.addr.Addr()
+	own := cs.mu.byAddress[addr]
 	reached = numLimits
-	crowded := cs.mu.byAddress[addr] >= limits.TCPPerAddress
 	switch {
 	case cs.mu.closed:
 		return nil, numLimits, false
-	case crowded || len(cs.mu.all) >= limits.TCPConnections:
-		if reached = LimitTCPConnections; crowded {
-			reached = LimitTCPPerAddress
-		}
-		if evicted = cs.longestIdleLocked(addr, crowded); evicted == nil {
-			return nil, reached, false
-		}
-		cs.dropLocked(evicted)
+	case len(own) >= limits.TCPPerAddress:
+		reached = LimitTCPPerAddress
+		evicted = cs.leastLocked(own, len(own))
+	case len(cs.mu.all) >= limits.TCPConnections:
+		reached = LimitTCPConnections
+		evicted = cs.leastLocked(cs.mu.all, len(own))
 	}
-	cs.mu.all[c] = struct{}{}
-	cs.mu.byAddress[addr]++
+	if reached < numLimits && evicted == nil {
+		return nil, reached, false
+	}
+	if evicted != nil {
+		cs.dropLocked(evicted)
+		own = cs.mu.byAddress[addr]
+	}
+	c.place = place{taken: true, inAll: len(cs.mu.all), inAddress: len(own)}
+	cs.mu.all = append(cs.mu.all, c)
+	cs.mu.byAddress[addr] = append(own, c)
 	cs.ended.Add(1)
 	return evicted, reached, true
 }
 
-func (cs *connections) longestIdleLocked(addr netip.Addr, only bool) *conn {
-	var oldest *conn
-	var since int64
-	for c := range cs.mu.all {
-		if only && c.from.addr.Addr() != addr {
-			continue
+// looksAtMost is how many connections are looked at to find the one that makes room; where there are more, so many
+// that stand apart. A flood of connections must not cost the more, the more there are.
+const looksAtMost = 64
+
+// leastLocked gives the connection of a list that makes room for one of an address that has so many; nil for none.
+// Of those that are worth the same it is the one on which nothing has moved for the longest time.
+func (cs *connections) leastLocked(list []*conn, own int) (least *conn) {
+	now := time.Now().UnixNano()
+	value, since := busy, int64(0)
+	at, stride := 0, 1
+	if n := len(list); n > looksAtMost {
+		at, stride = rand.IntN(n), n/looksAtMost
+	}
+	for i := range min(len(list), looksAtMost) {
+		c := list[(at+i*stride)%len(list)]
+		v, moved := c.worth(now)
+		if v >= fresh && len(cs.mu.byAddress[c.from.addr.Addr()]) > own+1 {
+			v = crowding
 		}
-		if at, idle := c.idleSince(); idle && (oldest == nil || at < since) {
-			oldest, since = c, at
+		if v < value || v == value && v < busy && moved < since {
+			least, value, since = c, v, moved
 		}
 	}
-	return oldest
+	return least
 }
 
 // dropLocked frees c's place. It is called again when c has ended.
 func (cs *connections) dropLocked(c *conn) {
-	if _, ok := cs.mu.all[c]; !ok {
+	if !c.place.taken {
 		return
 	}
-	delete(cs.mu.all, c)
+	c.place.taken = false
 	addr := c.from.addr.Addr()
-	if cs.mu.byAddress[addr]--; cs.mu.byAddress[addr] == 0 {
+	cs.mu.all = dropPlace(cs.mu.all, c.place.inAll, func(c *conn, at int) { c.place.inAll = at })
+	own := dropPlace(cs.mu.byAddress[addr], c.place.inAddress, func(c *conn, at int) { c.place.inAddress = at })
+	if cs.mu.byAddress[addr] = own; len(own) == 0 {
 		delete(cs.mu.byAddress, addr)
 	}
+}
+
+// dropPlace puts the last connection into a place that becomes free.
+func dropPlace(list []*conn, at int, moved func(c *conn, at int)) []*conn {
+	last := len(list) - 1
+	list[at] = list[last]
+	moved(list[at], at)
+	list[last] = nil
+	return list[:last]
 }
 
 // remove is for a connection both goroutines of which have ended.
@@ -151,8 +185,8 @@ func (cs *connections) cut() {
 func (cs *connections) levels() (total, most int) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	for _, n := range cs.mu.byAddress {
-		most = max(most, n)
+	for _, own := range cs.mu.byAddress {
+		most = max(most, len(own))
 	}
 	return len(cs.mu.all), most
 }
@@ -161,9 +195,5 @@ func (cs *connections) list(closing bool) []*conn {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	cs.mu.closed = cs.mu.closed || closing
-	all := make([]*conn, 0, len(cs.mu.all))
-	for c := range cs.mu.all {
-		all = append(all, c)
-	}
-	return all
+	return slices.Clone(cs.mu.all)
 }

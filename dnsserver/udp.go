@@ -108,7 +108,7 @@ func (h *udpReader) reply(d *udp.Datagram, n int) int {
 // later hands the message to the slow workers, or answers SERVFAIL when they have enough to do.
 func (h *udpReader) later(d *udp.Datagram) int {
 	p := d.Peer()
-	if h.s.slow.put(d.Msg, client{addr: p.Remote, sock: h.sock, local: p.Local}, h.scratch.Request.CookieValid) {
+	if h.s.slow.put(d.Msg, client{addr: p.Remote, sock: h.sock, local: p.Local}, h.scratch.Request.TSIG, h.scratch.Request.CookieValid) {
 		return 0
 	}
 	h.s.Counters.Limits.Hit(LimitSlowQueue)
@@ -120,7 +120,8 @@ func (h *udpReader) later(d *udp.Datagram) int {
 func (s *Server) workSlow(queue *slowQueue) {
 	w := newWorker()
 	defer w.reader.Close()
-	for m := queue.next(); m != nil; m = queue.next() {
+	turns := turns{y: &s.yielder}
+	for m := queue.next(&turns); m != nil; m = queue.next(&turns) {
 		begun := time.Now()
 		if reply := s.answerSlow(w, m.msg, &m.from); reply != nil {
 			s.tapReply(reply, &m.from, begun)
@@ -167,6 +168,7 @@ func (s *Server) sendLate() {
 			senders[sock] = sock.NewSender()
 		}
 	}
+	turns := turns{y: &s.yielder}
 	var batch []*pendingUpdate
 	for {
 		l := &s.late
@@ -180,6 +182,7 @@ func (s *Server) sendLate() {
 				senders[u.from.sock].Add(reply, udp.Peer{Remote: u.from.addr, Local: u.from.local})
 			}
 			batch[i] = nil
+			turns.step()
 		}
 		for _, x := range senders {
 			x.Flush()
@@ -191,6 +194,7 @@ func (s *Server) sendLate() {
 			return
 		}
 		<-l.wake
+		turns.rest()
 	}
 }
 

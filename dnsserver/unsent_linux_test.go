@@ -19,7 +19,7 @@ func TestKernelTakesLittleOfWhatThePeerHasNoRoomFor(t *testing.T) {
 	if len(s.tcp.mu.all) != 1 {
 		t.Fatalf("%d connections", len(s.tcp.mu.all))
 	}
-	for open := range s.tcp.mu.all {
+	for _, open := range s.tcp.mu.all {
 		raw, err := open.nc.(*net.TCPConn).SyscallConn()
 		if err != nil {
 			t.Fatal(err)

@@ -65,16 +65,18 @@ var (
 
 func (s *Server) submit(t *task, u *pendingUpdate) error {
 	m := &u.m
+	rec, err := sig0.Find(t.msg)
+	if err != nil {
+		return &update.Error{Rcode: dns.RcodeFormatError, EDE: answer.EDEOther, Text: err.Error()}
+	}
+	if err := s.worthReading(t, u, rec); err != nil {
+		return err
+	}
 	if err := m.Parse(t.msg); err != nil {
 		return err
 	}
 	u.parsed = true
-	if u.zone = s.zoneOf(m.Zone); u.zone == nil || m.Class != dns.ClassINET {
-		// RFC 2136, section 3.1.1.
-		u.zone = nil
-		return &update.Error{Rcode: dns.RcodeNotAuth, EDE: answer.EDENotAuthoritative, Text: "no such zone here"}
-	}
-	who, err := s.principal(t, u)
+	who, err := s.principal(t, u, rec)
 	if n, limit := len(m.Prerequisites)+len(m.Updates), s.conf().Limits.UpdateRecords; err == nil && limit > 0 && n > limit {
 		err = update.Beyond(LimitUpdateRecords.String(), fmt.Sprintf("the update has %d records, of at most %d (update_records)", n, limit))
 	}
@@ -100,7 +102,7 @@ func (s *Server) submit(t *task, u *pendingUpdate) error {
 		s.Counters.UpdateDenied.Add(1)
 		return err
 	}
-	s.slow.note(t.from.addr.Addr(), t.now)
+	s.slow.note(t.from.addr.Addr(), t.sign.Key(), t.now)
 	u.sender, u.weight = s.senders.of(who), 1+len(t.msg)>>10
 	m.Lease = u.askedLease(t.w.scratch.Request.Lease)
 	if t.from.conn != nil {
@@ -113,13 +115,37 @@ func (s *Server) submit(t *task, u *pendingUpdate) error {
 	return err
 }
 
-// principal tells who makes an update, and notes its signature.
-func (s *Server) principal(t *task, u *pendingUpdate) (acl.Principal, error) {
-	rec, err := sig0.Find(t.msg)
-	if err != nil {
-		return acl.Principal{}, &update.Error{Rcode: dns.RcodeFormatError, EDE: answer.EDEOther, Text: err.Error()}
+// worthReading refuses an update whose records need not be read: a message of 64 KiB can have thousands, each with a
+// name that takes as long to read as those of a whole usual update. It notes the zone.
+func (s *Server) worthReading(t *task, u *pendingUpdate, rec *sig0.Record) error {
+	m := &u.m
+	if err := m.ParseZone(t.msg); err != nil {
+		return err
 	}
+	z := s.zoneOf(m.Zone)
+	if z == nil || m.Class != dns.ClassINET { // RFC 2136, section 3.1.1
+		u.parsed = true
+		return &update.Error{Rcode: dns.RcodeNotAuth, EDE: answer.EDENotAuthoritative, Text: "no such zone here"}
+	}
+	u.zone = z
+	switch {
+	case rec != nil && len(t.msg) > maxByKeyPair:
+		u.parsed = true
+		return update.Refused(fmt.Sprintf("the update has %d octets: one that is signed by the key pair of a number has %d at most", len(t.msg), maxByKeyPair))
+	case rec == nil && t.sign == nil && !z.o.ACL.MayUpdate(t.principal()):
+		u.parsed = true
+		return update.Authorize(m, t.principal(), z.o.ACL)
+	}
+	return nil
+}
+
+// maxByKeyPair is far more than all that a number has. Who signs by a key pair is not known before the update is read.
+const maxByKeyPair = 16 << 10
+
+// principal tells who makes an update, and notes its signature.
+func (s *Server) principal(t *task, u *pendingUpdate, rec *sig0.Record) (acl.Principal, error) {
 	if rec != nil {
+		var err error
 		u.digest = digestOf(rec)
 		if u.first, err = s.knownAnswer(u.digest); err != nil {
 			return acl.Principal{}, err

@@ -32,6 +32,7 @@ var mayImport = map[string]string{
 	"integration":            "integration/peertest",
 	"integration/bench":      "integration/bench/load",
 	"integration/bench/load": "",
+	"integration/flood":      "integration/bench/load",
 	"integration/hard":       "integration/peertest",
 	"integration/linear":     "",
 	"integration/peertest":   "zone/rr",

@@ -28,7 +28,7 @@ var modules = map[string]string{
 	"github.com/makiuchi-d/gozxing":       "cmd/dialtone", // in tests
 	"github.com/mdp/qrterminal/v3":        "cmd/dialtone",
 	"github.com/miekg/dns": "cmd/dialtone config dnsserver dnsserver/answer dnsserver/tap dnsserver/transfer integration integration/bench integration/hard" +
-		" integration/bench/load integration/linear integration/peertest integration/soak phone update update/acl update/sig0 update/tsig zone zone/masterfile zone/rr zone/zonetest",
+		" integration/bench/load integration/flood integration/linear integration/peertest integration/soak phone update update/acl update/sig0 update/tsig zone zone/masterfile zone/rr zone/zonetest",
 	"github.com/pion/rtp":                 "phone/call",
 	"github.com/pion/sdp/v3":              "phone/call",
 	"github.com/dnstap/golang-dnstap":     "dnsserver/tap dnsserver integration", // in the last two in tests
@@ -39,7 +39,7 @@ var modules = map[string]string{
 	"github.com/zaf/g711":                 "phone/call",
 	"go.yaml.in/yaml/v3":                  "config",
 	"google.golang.org/protobuf":          "zone/store/files dnsserver/tap dnsserver", // in which Badger writes its MANIFEST; of dnstap, and tests of it
-	"golang.org/x/net":                    "dnsserver dnsserver/udp phone/call",
+	"golang.org/x/net":                    "dnsserver dnsserver/udp integration/flood phone/call",
 	"golang.org/x/sys":                    "dnsserver/control dnsserver/udp integration/bench/load phone",
 	"golang.org/x/tools/txtar":            "dnsserver/answer update",
 	"pgregory.net/rapid":                  "dnsserver", // in tests
@@ -100,7 +100,7 @@ func roomsOf(name string) string {
 var sharedWords = regexp.MustCompile(`^(Add|And|Or|Load|Store|Swap|CompareAndSwap)(Int32|Int64|Uint32|Uint64|Uintptr|Pointer)$`)
 
 // commands are the rooms whose main may end the program.
-var commands = []string{"cmd/dialtone", "integration/bench"}
+var commands = []string{"cmd/dialtone", "integration/bench", "integration/flood"}
 
 func TestAtomicsAreTypedAndOnlyTheCommandExits(t *testing.T) {
 	for _, s := range sources(t) {

@@ -51,6 +51,15 @@ func (m *Message) Parse(msg []byte) error {
 	return nil
 }
 
+// ParseZone reads no more than the zone section.
+func (m *Message) ParseZone(msg []byte) error {
+	if len(msg) < headerLen {
+		return formErr("message of %d octets has no header", len(msg))
+	}
+	p := parser{msg: msg, off: headerLen}
+	return p.zone(m)
+}
+
 type parser struct {
 	msg  []byte
 	text string // one copy of msg, for rdata to point into

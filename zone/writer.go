@@ -237,6 +237,9 @@ func (w *writer) gather(op Op) *store.Commit {
 		if i%table.AheadMax == 0 {
 			w.askAhead()
 		}
+		if i%opsATurn == opsATurn-1 {
+			w.z.o.Yield()
+		}
 		next, _ := w.z.queue.take()
 		if next == nil {
 			if w.awaitRefresh() {
@@ -248,6 +251,9 @@ func (w *writer) gather(op Op) *store.Commit {
 	}
 	return w.draft.diff()
 }
+
+// opsATurn are evaluated before others are let run.
+const opsATurn = 64
 
 // awaitRefresh waits for more ops while all that the batch has to commit are
 // leases and times of signatures. Nobody who looks a number up waits for these,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,6 +74,9 @@ type Options struct {
 	// Committed, when not nil, hears of each commit: how many ops it had, and how long the store took.
 	// It is called by the writer, and must be quick.
 	Committed func(ops int, took time.Duration)
+
+	// Yield lets others run; called after each piece of work of some 300 microseconds (runtime.Gosched).
+	Yield func()
 
 	// Trace, for tests, hears of each step of a commit in order.
 	Trace func(step string)
@@ -149,6 +153,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Committed == nil {
 		o.Committed = func(int, time.Duration) {}
+	}
+	if o.Yield == nil {
+		o.Yield = runtime.Gosched
 	}
 	if o.Trace == nil {
 		o.Trace = func(string) {}

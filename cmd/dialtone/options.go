@@ -25,7 +25,7 @@ func options(conf *config.Config) (dnsserver.Options, error) {
 		Limits: dnsserver.Limits{
 			UpdateQueue: conf.Limits.UpdateQueue, UpdateQueueTotal: conf.Limits.UpdateQueueTotal,
 			UpdatesPerKey: conf.Limits.UpdatesPerKey, UpdatesPerSource: conf.Limits.UpdatesPerSource,
-			UpdateRecords: conf.Limits.UpdateRecords, NameRecords: conf.Limits.NameRecords,
+			UpdateRecords: conf.Limits.UpdateRecords, NameRecords: conf.Limits.NameRecords, LoggedRefusals: conf.Limits.LoggedRefusals,
 			BatchOps: conf.Limits.BatchOps, CommitInterval: conf.Limits.CommitInterval,
 			RefreshInterval: conf.Limits.RefreshInterval,
 			RRsetRecords:    conf.Limits.RRsetRecords, SlowQueue: conf.Limits.SlowQueue, SourceUpdates: conf.Limits.SourceUpdates,

@@ -45,6 +45,8 @@ func debianPackage(program string) string {
 		return "nodejs"
 	case "ip", "ss":
 		return "iproute2"
+	case "nice":
+		return "coreutils"
 	case "getent":
 		return "libc-bin"
 	case "nsenter", "setpriv", "unshare":
@@ -131,8 +133,11 @@ func build() (string, error) {
 	return path, nil
 }
 
-// Cleanup removes what Binary left; for TestMain.
+// Cleanup removes what Binary and StartFlood left; for TestMain.
 func Cleanup() {
+	if floodProgram.path != "" {
+		_ = os.RemoveAll(filepath.Dir(floodProgram.path))
+	}
 	if theBinary.path != "" && os.Getenv("DIALTONE_TEST_BINARY") == "" {
 		_ = os.RemoveAll(filepath.Dir(theBinary.path))
 	}

@@ -161,6 +161,28 @@ func (l List) decideUpdate(who Principal, what Changes, tell func(rule int, miss
 	return Decision{Rule: -1, Text: changeText(who, what, miss)}
 }
 
+// MayUpdate tells whether there is an update that who may make: when there is none, none need be read.
+func (l List) MayUpdate(who Principal) bool {
+	for i := range l.rules {
+		r := &l.rules[i]
+		if r.missesWho(Update, who) != fits {
+			continue
+		}
+		if !r.Deny {
+			return true
+		}
+		if r.coversAll() {
+			return false
+		}
+	}
+	return false
+}
+
+// coversAll tells whether the rule speaks of whatever an update may change.
+func (r *compiled) coversAll() bool {
+	return r.Owner == OwnerAny && len(r.Types) == 0 && len(r.numbers) == 0 && !r.SelfNumber
+}
+
 // OwnsName tells whether who may delete all of a name and all that is below it:
 // a rule that is not for patterns allows it, and none denies any of it.
 func (l List) OwnsName(who Principal, name rr.Name) bool {
@@ -294,7 +316,7 @@ func (r *compiled) hasAddress(a netip.Addr) bool {
 // covers tells whether the rule speaks of the update: of all its records, or,
 // for a deny rule, of one of them. at is the record that decided, and missed what of it does not fit.
 func (r *compiled) covers(who Principal, what Changes) (within bool, at int, missed part) {
-	if r.Owner == OwnerAny && len(r.Types) == 0 && len(r.numbers) == 0 && !r.SelfNumber {
+	if r.coversAll() {
 		return true, 0, fits
 	}
 	for i := range what.NumChanges() {

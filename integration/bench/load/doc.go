@@ -7,5 +7,5 @@
 // it allocates nothing while it runs, and says what it used of the processor.
 //
 // It must not know servers, files or reports, nor import the server's packages.
-// Only integration/bench may import it. Batched system calls make it Linux only.
+// Only integration/bench and integration/flood may import it. Batched system calls make it Linux only.
 package load
