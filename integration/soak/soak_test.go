@@ -172,7 +172,7 @@ memory       %.1f MiB anonymous, %+.2f MiB a minute`,
 		time.Since(s.begun).Round(time.Second), *seed, c.acked.Load(), c.refused.Load(), c.cut.Load(), c.leases.Load(), c.leasesEnded.Load(),
 		c.queries.Load(), c.unanswered.Load(), c.axfrs.Load(), c.ixfrs.Load(), c.kills.Load(), c.stops.Load(), c.longestStop.Round(time.Millisecond),
 		c.pauses.Load(), c.faults.Load(), c.reloads.Load(), c.serial.Load(), c.goroutines, c.files, c.anon, c.slope)
-	if c.acked.Load() == 0 || c.leasesEnded.Load() == 0 || c.ixfrs.Load() == 0 || c.kills.Load() == 0 || c.refused.Load() == 0 {
+	if c.acked.Load() == 0 || c.leasesEnded.Load() == 0 || c.ixfrs.Load() == 0 || c.kills.Load() == 0 || c.reloads.Load() == 0 || c.refused.Load() == 0 {
 		s.t.Error("something of the soak did not take place")
 	}
 }

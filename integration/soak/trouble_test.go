@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 
 // trouble makes some until the time given, with restarts or without.
 func (s *soak) trouble(until time.Time, restarts bool) {
-	kinds := []func(){s.suspend, s.diskFault, s.slowReaders}
+	kinds := []func(){s.suspend, s.diskFault, s.slowReaders, s.reload}
 	if restarts {
 		kinds = append(kinds, s.kill, s.kill, func() { s.restart(false) })
 	}
@@ -123,4 +124,36 @@ func (s *soak) slowReaders() {
 		_, _ = (&dns.Conn{Conn: c}).Write(q)
 	}
 	s.wait(3 * time.Second)
+}
+
+// extraZone comes and goes by reloads.
+const extraZone = "  - {name: extra.example., file: DIR/zone.db, acl: [{address: 127.0.0.0/8, action: [update, transfer]}]}\n"
+
+// reload has the configuration read again, with a zone more or less than before, and at times with a mistake that must change nothing.
+func (s *soak) reload() {
+	path := s.server.Dir + "/dialtone.yaml"
+	was, err := os.ReadFile(path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	extra := strings.ReplaceAll(extraZone, "DIR", s.server.Dir)
+	next, had := strings.CutSuffix(string(was), extra)
+	if !had {
+		next += extra
+	}
+	for _, c := range []struct {
+		text string
+		code int
+	}{{next + "nonsense: 1\n", 2}, {next, 0}} {
+		peertest.Write(s.t, s.server.Dir, "dialtone.yaml", c.text)
+		r := peertest.Run(s.t, s.server.Dir, "", peertest.Binary(s.t), "reload", "--config", path)
+		if r.Code != c.code {
+			s.t.Errorf("reload: exit code %d, not %d\n%s%s", r.Code, c.code, r.Stdout, r.Stderr)
+		}
+	}
+	s.reloads.Add(1)
+	r, err := ask(s.server.Addr, "extra.example.", dns.TypeSOA)
+	if err != nil || (len(r.Answer) == 1) == had {
+		s.t.Errorf("after a reload, extra zone %v: %v, %v", !had, r, err)
+	}
 }
