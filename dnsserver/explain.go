@@ -63,6 +63,11 @@ func (c *commands) explain(_ context.Context, _ control.Peer, q ExplainQuestion)
 		return Explanation{}, control.Mistakef("no server runs on %s", s.opts.DataDir)
 	}
 	e, key, err := explain(s.conf().Options, q)
+	if err == nil {
+		if z, gone := c.namedZone(e.Zone); gone == nil && refuseFrozen(z.z) != nil {
+			e.Notes = append(e.Notes, fmt.Sprintf("%s is frozen: until dialtone zone thaw %s all updates are refused", e.Zone, e.Zone))
+		}
+	}
 	if err != nil || key == "" || q.Public || q.Claim || s.keys.Has(key) {
 		return e, err
 	}

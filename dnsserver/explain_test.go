@@ -4,11 +4,13 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 
 	"dialtone/dnsserver/control"
 	"dialtone/update/acl"
+	"dialtone/zone/rr"
 )
 
 // What is explained is what happens: the same updates, asked about and made.
@@ -48,6 +50,10 @@ func TestExplainedUpdatesHappenSo(t *testing.T) {
 		}
 	}
 	if e := explain(ExplainQuestion{Key: "none.key.", Number: "1." + otherApex, Type: "A"}); e.Zone != otherApex || len(e.Notes) != 1 || !strings.Contains(e.Notes[0], "BADKEY") {
+		t.Errorf("%+v", e)
+	}
+	s.zoneOf(rr.MustName(apex)).z.Freeze(time.Now())
+	if e := explain(ExplainQuestion{Key: "none", Zone: apex, Number: "w", Type: "A"}); !strings.Contains(strings.Join(e.Notes, "\n"), "is frozen") {
 		t.Errorf("%+v", e)
 	}
 	var mistake *control.Mistake

@@ -110,6 +110,9 @@ func (s *Server) apply(ctx context.Context, o Options) (Reloaded, error) {
 	for _, z := range next.Zones {
 		apex := z.Apex.Lower()
 		if was := old.byApex[apex]; was != nil {
+			if was.o.File != z.File {
+				out.Notes = append(out.Notes, fmt.Sprintf("file of zone %s changed, and is not read: the data directory holds the zone. See dialtone zone import", z.Apex))
+			}
 			next.byApex[apex] = newServed(z, was.z, next.Limits)
 			next.byApex[apex].told, next.byApex[apex].updates = was.told, was.updates
 			continue

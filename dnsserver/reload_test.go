@@ -131,6 +131,11 @@ func TestReloadOfZones(t *testing.T) {
 	if got := rcodeOf(t, r.Server, inOther(insert("5551234."+otherApex+" 60 A 192.0.2.1"))); got != "NOERROR" {
 		t.Fatal(got)
 	}
+	r.o.Zones = slices.Clone(both)
+	r.o.Zones[1].File = "elsewhere"
+	if out, err := r.Reload(t.Context(), control.Peer{}); err != nil || len(out.Changes) != 0 || len(out.Notes) != 1 || !strings.Contains(out.Notes[0], "is not read") {
+		t.Errorf("another file: %+v, %v", out, err)
+	}
 	r.o.Zones = both[:1]
 	r.reload(t, []string{"zone " + otherApex + " removed: it is not answered any more, its data stays in the data directory"}, nil)
 	for _, m := range []*dns.Msg{other, query("none."+otherApex, dns.TypeA)} {

@@ -11,7 +11,6 @@ import (
 
 	"dialtone/dnsserver/control"
 	"dialtone/zone"
-	"dialtone/zone/rr"
 )
 
 // RequestStatus is the request for a Status.
@@ -244,7 +243,7 @@ func diskFault(d *DiskStatus) Fault {
 	return Fault{Kind: FaultDisk, Text: text + ": " + mebibytes(d.Free) + " are free, " + mebibytes(d.Reserve) + " must be: make room"}
 }
 
-// sortSecondaries puts first what needs to be seen.
+// sortSecondaries puts first what needs to be seen. Otherwise they stay in the order of their zones.
 func sortSecondaries(list []SecondaryStatus) {
 	rank := func(x *SecondaryStatus) int {
 		switch {
@@ -258,7 +257,6 @@ func sortSecondaries(list []SecondaryStatus) {
 		return 3
 	}
 	slices.SortStableFunc(list, func(a, b SecondaryStatus) int {
-		return cmp.Or(cmp.Compare(rank(&a), rank(&b)), cmp.Compare(b.Seconds, a.Seconds),
-			rr.MustName(a.Zone).Compare(rr.MustName(b.Zone)), cmp.Compare(a.Address, b.Address))
+		return cmp.Or(cmp.Compare(rank(&a), rank(&b)), cmp.Compare(b.Seconds, a.Seconds))
 	})
 }
