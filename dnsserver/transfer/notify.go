@@ -207,6 +207,7 @@ func (n *Notifier) run() {
 		case d := <-n.replies:
 			n.reply(d, time.Now())
 		case to := <-n.asked:
+			n.collect(time.Now()) // who asks knows of what was told before
 			to <- n.states()
 		case <-timer.C:
 		}
