@@ -72,6 +72,7 @@ type NumberReleased struct {
 
 func (c *commands) registerNumbers() {
 	control.Handle(c.server, RequestNumberShow, c.showNumber)
+	control.HandleList(c.server, RequestNumberList, c.listNumbers)
 	control.Handle(c.server, RequestNumberRelease, c.releaseNumber)
 	control.HandleList(c.server, RequestNumberHistory, c.numberHistory)
 }

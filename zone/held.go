@@ -136,6 +136,9 @@ func (z *Zone) HasLease(number string) bool {
 	return l.End != 0 || l.KeyEnd != 0
 }
 
+// LeaseEnd tells when the lease of a number ends, in milliseconds since 1970; 0 when it has none.
+func (z *Zone) LeaseEnd(number string) int64 { return z.held.lease(number).End }
+
 // KeyEnded tells whether the key lease of a number has ended, though its KEY may
 // still be there.
 func (z *Zone) KeyEnded(number string, now time.Time) bool {

@@ -51,7 +51,8 @@ func rootCommand() *cobra.Command {
 		Long: `dialtone is an authoritative DNS server for telephone terminal numbers.
 A phone registers its current address by a dynamic update; any DNS lookup finds it.
 
-Try it: dialtone serve`,
+Try it: dialtone serve
+See how a server is: dialtone status, or live dialtone top`,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},

@@ -18,7 +18,7 @@ import (
 )
 
 func numberCommand() *cobra.Command {
-	return serverCommands("number", "See what a number has and had, and free it", numberShowCommand(), numberHistoryCommand(), numberReleaseCommand())
+	return serverCommands("number", "List numbers, see what one has and had, and free it", numberListCommand(), numberShowCommand(), numberHistoryCommand(), numberReleaseCommand())
 }
 
 // askNumber asks the running server about a number.
