@@ -52,6 +52,7 @@ func (f *keyFlags) ask(c *cobra.Command, do func(ctx context.Context, conf *conf
 	opts.Logger = slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	forUsOnly()
 	to, err := dnsserver.Commands(ctx, opts)
 	if err == nil {
 		err = errors.Join(do(ctx, conf, to), to.Close())

@@ -77,6 +77,7 @@ func restoreFiles(c *cobra.Command, file string, names []string, ahead int64) er
 	var endProgress func()
 	o.Progress, endProgress = restoreProgress(stderr)
 	begun := time.Now()
+	forUsOnly()
 	done, err := dnsserver.Restore(ctx, opts, names, o)
 	endProgress()
 	if err != nil {

@@ -56,6 +56,7 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	forUsOnly()
 	endProgress := func() {}
 	if isTerminal(stderr) {
 		l := newLiveLine(stderr, time.Now)

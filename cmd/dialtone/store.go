@@ -76,6 +76,7 @@ func (f *storeFlags) check(c *cobra.Command, args []string) error {
 	if !isTerminal(c.ErrOrStderr()) {
 		progress = nil
 	}
+	forUsOnly()
 	report, err := dnsserver.CheckStore(dir, f.repair, progress)
 	line.end()
 	var bad *dnsserver.DataDirError

@@ -124,7 +124,7 @@ func (b *builder) prepare() error {
 	if err := b.s.root.RemoveAll(b.place); err != nil {
 		return err
 	}
-	return b.s.root.Mkdir(b.place, 0o750)
+	return b.s.root.Mkdir(b.place, 0o700)
 }
 
 // write makes all tables.

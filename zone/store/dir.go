@@ -41,7 +41,7 @@ func prepareDir(dir string) (*os.Root, *os.File, error) {
 // makeDir makes dir and syncs what names it: a synced file in a directory
 // that a power cut takes away would be lost with it.
 func makeDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	parent, err := os.Open(filepath.Dir(filepath.Clean(dir)))

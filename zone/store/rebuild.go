@@ -75,7 +75,7 @@ func (c *checker) rebuild() error {
 	if err := c.root.RemoveAll(buildDir); err != nil {
 		return err
 	}
-	if err := c.root.Mkdir(buildDir, 0o750); err != nil {
+	if err := c.root.Mkdir(buildDir, 0o700); err != nil {
 		return err
 	}
 	if err := b.write(func() error { return c.copyTo(b) }); err != nil {
@@ -109,7 +109,7 @@ func (c *checker) rebuild() error {
 
 // changePlaces may be called again after any of its steps.
 func (c *checker) changePlaces(b *builder, note repairNote) error {
-	if err := c.root.Mkdir(note.Aside, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := c.root.Mkdir(note.Aside, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	for _, n := range note.Files {
