@@ -116,7 +116,6 @@ func decodeAuthors(b []byte, deleted, added int) (a Authors, err error) {
 		return a, nil
 	}
 	d := authorsDecoder{b: b[1:]}
-	// None takes less than an octet, or two.
 	if n := d.count(1); n > 0 {
 		a.List = make([]By, n)
 	}
