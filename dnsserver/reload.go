@@ -175,14 +175,19 @@ func (s *Server) settle(old, next *conf) {
 		z.z.SetBounds(bounds(z.o, limits))
 		s.notifySecondaries(z)
 	}
-	// An update that was authorised by the old rules is in its zone's queue after this, also in one that is closed next.
-	s.verifying.Lock()
-	s.verifying.Unlock() //nolint:staticcheck // who held it for reading has left
+	s.awaitVerified()
 	for apex, z := range old.byApex {
 		if next.byApex[apex] == nil {
 			s.copies.Forget(z.z)
 		}
 	}
+}
+
+// awaitVerified returns when all updates that were authorised by old rules are in their zones' queues, also of a zone that
+// is closed next.
+func (s *Server) awaitVerified() {
+	s.verifying.Lock() // who held it for reading has left
+	defer s.verifying.Unlock()
 }
 
 // addZones opens the zones that are new. Their files are read first, all of them, so that a fault in one leaves nothing
