@@ -4,7 +4,7 @@ GO ?= go
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 PACKAGES := gcc libc6-dev bind9 bind9-dnsutils bind9-utils libnet-dns-sec-perl nsd knot knot-dnsutils ldnsutils dnsperf \
-  util-linux iproute2 dnsmasq-base udhcpc isc-dhcp-server unbound prometheus nodejs sip-tester kamailio systemd strace mount e2fsprogs
+  util-linux iproute2 dnsmasq-base udhcpc isc-dhcp-server unbound prometheus nodejs sip-tester kamailio systemd strace mount e2fsprogs fuse3
 BENCH_PACKAGES := bind9 nsd knot dnsperf util-linux
 FUZZTIME ?= 10s
 # Options of make bench, as BENCH="-rows 1,5 -rounds 3": go run ./integration/bench -h lists them.
@@ -33,7 +33,8 @@ test: setup ## install what is missing, then every test, with the race detector
 	$(GO) test -race -timeout 9m ./...
 
 test-hard: setup ## floods and faults, which take minutes: of the built binary, with what it needs installed
-	$(GO) vet -tags hard ./integration/hard
+	$(GO) vet -tags hard ./integration/hard ./zone/store
+	$(GO) test -tags hard -timeout 15m -count 1 -v -run '^(TestPowerCuts|TestEveryOctetCounts|TestSectorsThatAreLost)$$' ./zone/store
 	$(GO) test -tags hard -race -timeout 25m -count 1 -v ./integration/hard
 	$(GO) test -race -timeout 15m -count 1 -run '^TestServerAgainstModel$$' ./dnsserver -rapid.checks=200
 

@@ -18,15 +18,12 @@ import (
 const crashDir = "DIALTONE_STORE_CRASH_DIR"
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(crashDir); dir != "" {
-		if err := writeUntilKilled(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+	for name, child := range children {
+		arg := os.Getenv(name)
+		if arg == "" {
+			continue
 		}
-		return
-	}
-	if arg := os.Getenv(restoreEnv); arg != "" {
-		if err := restoreUntilKilled(arg); err != nil {
+		if err := child(arg); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -34,6 +31,9 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(m.Run())
 }
+
+// children are what this test binary is when a variable is set, with its value.
+var children = map[string]func(arg string) error{crashDir: writeUntilKilled, restoreEnv: restoreUntilKilled}
 
 // phones is how many numbers the child changes. A commit with serial n gives
 // number n%phones the address n; every seventh is a large one and gives it to

@@ -46,6 +46,10 @@
 //     found after a crash. Repair and Seed close Badger, which moves what the
 //     log holds to a new table, and open it again with a new log.
 //
+// TestPowerCuts holds all of that between any two operations of the disk; its
+// model of what a sync makes durable is the comment at type disk. What Badger
+// counts on beyond POSIX: the sync of a new table makes its name durable, too.
+//
 // # Limitations
 //
 // Badger writes through memory maps, so a file system without room would end

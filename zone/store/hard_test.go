@@ -3,6 +3,8 @@
 package store
 
 const (
-	damagesAFile = 120
-	sectorsAFile = 40
+	damagesAFile = 60
+	sectorsAFile = 20
+	powerSerials = 400
+	powerCuts    = 500 // of four kinds each
 )

@@ -7,4 +7,6 @@ package store
 const (
 	damagesAFile = 3
 	sectorsAFile = 2
+	powerSerials = 90
+	powerCuts    = 20 // of four kinds each
 )

@@ -70,7 +70,7 @@ func (t *Table) parse() error {
 		return t.damage(0, "the table is cut off")
 	}
 	n := int(binary.BigEndian.Uint32(t.data[end:]))
-	if n > maxStored-4 {
+	if n > maxStored-4 || n+4 > end {
 		return t.damage(end, "the length of the index's checksum is wrong")
 	}
 	at := end - n - 4
