@@ -527,14 +527,13 @@ func TestNotifyOverLoopback(t *testing.T) {
 	n := NewNotifier(NotifyOptions{Logger: slog.New(slog.DiscardHandler)})
 	defer n.Close()
 	got := make(chan string, 10)
-	tried := 0
+	var targets []Target
 	for _, addr := range []string{"127.0.0.1:0", "[::1]:0"} {
 		pc, err := net.ListenPacket("udp", addr)
 		if err != nil {
 			t.Logf("no %s here: %v", addr, err)
 			continue
 		}
-		tried++
 		srv := &dns.Server{PacketConn: pc, MsgAcceptFunc: func(dns.Header) dns.MsgAcceptAction { return dns.MsgAccept },
 			Handler: dns.HandlerFunc(func(w dns.ResponseWriter, m *dns.Msg) {
 				if err := w.WriteMsg(new(dns.Msg).SetReply(m)); err != nil {
@@ -545,12 +544,13 @@ func TestNotifyOverLoopback(t *testing.T) {
 		stopped := make(chan error, 1)
 		go func() { stopped <- srv.ActivateAndServe() }()
 		defer func() { pc.Close(); <-stopped }()
-		n.Replace(z, []Target{{Addr: pc.LocalAddr().(*net.UDPAddr).AddrPort()}})
+		targets = append(targets, Target{Addr: pc.LocalAddr().(*net.UDPAddr).AddrPort()})
 	}
-	if tried == 0 {
+	n.Replace(z, targets)
+	if len(targets) == 0 {
 		t.Fatal("there is no loopback address")
 	}
-	for range tried {
+	for range targets {
 		if s := <-got; s != "4 10" {
 			t.Errorf("got %s", s)
 		}
