@@ -12,6 +12,9 @@ import (
 // modules lists the packages that may import a module of others, tests included. A module that is not here may not be imported
 // at all: a dependency is a decision.
 var modules = map[string]string{
+	"charm.land/bubbletea/v2":             "cmd/dialtone",
+	"github.com/creack/pty":               "cmd/dialtone", // in tests
+	"golang.org/x/term":                   "cmd/dialtone", // in tests
 	"github.com/anishathalye/porcupine":   "integration/linear",
 	"github.com/dchest/siphash":           "dnsserver/answer",
 	"golang.org/x/time/rate":              "dnsserver phone/call",
