@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"strings"
 
 	"dialtone/dnsserver/control"
@@ -78,6 +79,7 @@ func (c *commands) importZone(ctx context.Context, who control.Peer, in ZoneImpo
 	return func(yield func(ZoneImportItem, error) bool) {
 		done, err := c.doImport(ctx, who, in, file, func(i ZoneImportItem) bool { return yield(i, nil) })
 		if err != nil {
+			_, _ = io.Copy(io.Discard, file) // who still sends does not hear what it is told
 			yield(ZoneImportItem{}, err)
 		} else {
 			yield(ZoneImportItem{Result: done}, nil)
@@ -231,7 +233,15 @@ func (c *commands) openZone(ctx context.Context, name string) (z *zone.Zone, st 
 		}
 		return served.z, st, func() error { return nil }, nil
 	}
-	z, err = zone.Open(ctx, zone.Options{Apex: st.Apex(), Store: st, Logger: c.s.log, Now: c.s.opts.Now})
+	conf := c.s.conf()
+	o := zone.Options{Apex: st.Apex(), Store: st, Logger: c.s.log, Now: c.s.opts.Now}
+	o.Bounds = zone.Bounds{JournalMaxAge: math.MaxInt64, JournalMaxSize: math.MaxInt64} // its history is not for this command to cut
+	for _, z := range conf.Zones {
+		if z.Apex.EqualFold(o.Apex) {
+			o.Bounds = bounds(z, conf.Limits)
+		}
+	}
+	z, err = zone.Open(ctx, o)
 	if err != nil {
 		return nil, nil, nil, err
 	}
