@@ -107,9 +107,6 @@ func record(t *testing.T, at, backing string) *recording {
 	t.Helper()
 	r := &recording{}
 	root := &fs.LoopbackRoot{Path: backing}
-	root.NewNode = func(d *fs.LoopbackRoot, _ *fs.Inode, _ string, _ *syscall.Stat_t) fs.InodeEmbedder {
-		return &recorded{fs.LoopbackNode{RootData: d}, r}
-	}
 	node := &recorded{fs.LoopbackNode{RootData: root}, r}
 	root.RootNode = node
 	server, err := fs.Mount(at, node, &fs.Options{MountOptions: fuse.MountOptions{DirectMount: true, FsName: "dialtone-test"}})
@@ -126,6 +123,11 @@ func record(t *testing.T, at, backing string) *recording {
 
 func (n *recorded) name(child string) string {
 	return path.Join(n.Path(n.RootData.RootNode.EmbeddedInode()), child)
+}
+
+// WrapChild makes what is below it recorded, too.
+func (n *recorded) WrapChild(context.Context, fs.InodeEmbedder) fs.InodeEmbedder {
+	return &recorded{fs.LoopbackNode{RootData: n.RootData}, n.r}
 }
 
 func (n *recorded) id() uint64 { return n.StableAttr().Ino }

@@ -35,7 +35,8 @@ func (s *Store) damaged(list ...files.Damage) error {
 // see package files for what Badger would make of damage. It is here, and not an
 // option of Badger: that could only end the process, or leave out silently what
 // does not match, where compactions would write what is left to new tables, with
-// new checksums. Measured with 1,000,000 numbers: 8 ms of a start.
+// new checksums. Measured with 1,000,000 numbers, on two busy processors: 13 ms,
+// while All took 150.
 func (s *Store) verify(how files.How) error {
 	if _, err := s.root.Stat(repairing); err == nil {
 		return &DirError{Dir: s.o.Dir, Problem: "is being repaired, or that was interrupted",
