@@ -40,8 +40,8 @@ func TestFloods(t *testing.T) {
 		{"junk instead of signatures", "tsig-junk", "15000", many, "", "logged_refusals", ""},
 		{"connections", "tcp-connect", "3000", many, "3000", "tcp_connections", ""},
 		{"connections from few addresses", "tcp-connect", "3000", "4", "3000", "tcp_per_address", ""},
-		{"readers that are slow", "tcp-slow-read", "2000", many, "2000", "tcp_connections", ""},
-		{"readers that are slow at few addresses", "tcp-slow-read", "2000", "10", "2000", "tcp_connections", ""},
+		{"readers that are slow", "tcp-slow-read", "1000", many, "2000", "tcp_connections", ""},
+		{"readers that are slow at few addresses", "tcp-slow-read", "1000", "10", "2000", "tcp_connections", ""},
 		{"writers that are slow", "tcp-slow-write", "2000", many, "2000", "tcp_connections", ""},
 		{"compression bombs", "bombs", "300", "10", "20", "logged_refusals", ""},
 	} {
