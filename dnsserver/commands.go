@@ -62,7 +62,7 @@ func (s *Server) keyChanged(names ...rr.Name) {
 		return
 	}
 	op := &releaseOp{done: make(chan zone.Committed, 1)}
-	if z.z.Submit(op) == nil {
+	if z.z.SubmitBehind(op) == nil {
 		<-op.done
 	}
 }

@@ -71,7 +71,7 @@ func (c *commands) freezeZone(_ context.Context, who control.Peer, q ZoneQuestio
 		return ZoneState{}, control.Mistakef("%s is frozen already, since %s", z.o.Apex, since.UTC().Format(time.DateTime+"Z"))
 	}
 	op := &releaseOp{done: make(chan zone.Committed, 1)}
-	if err := z.z.Submit(op); err == nil { // else nothing is done any more anyway
+	if err := z.z.SubmitBehind(op); err == nil { // else nothing is done any more anyway
 		<-op.done
 	}
 	out := c.zoneState(z.z)

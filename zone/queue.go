@@ -15,12 +15,28 @@ import (
 type queue struct {
 	mu struct {
 		sync.Mutex
-		ops    fair.Queue[Op]
+		ops    fair.Queue[waiting]
+		behind behind
 		wanted int // the writer is woken when so many wait
 		closed bool
 	}
 	wake chan struct{} // has room for one; full when something may have changed
 	all  *Waiting      // of this zone and others
+}
+
+// waiting is an op with the round in which it came.
+type waiting struct {
+	op    Op
+	round uint64
+}
+
+// behind are ops that have no turn: each comes when all that waited before it
+// have been taken, whoever sent them.
+type behind struct {
+	round uint64 // of what comes now
+	older int    // ops of earlier rounds that wait still
+	now   []Op   // come when older is 0
+	next  []Op   // were added meanwhile, and have a round of their own
 }
 
 func (q *queue) init(all *Waiting) { q.wake, q.all = make(chan struct{}, 1), all }
@@ -46,7 +62,7 @@ func (q *queue) put(op Op, limit int) error {
 	if !q.all.take(weight, q.mu.ops.Weight()) {
 		return ErrAllFull
 	}
-	switch q.mu.ops.Put(id, op, weight, limit) {
+	switch q.mu.ops.Put(id, waiting{op, q.mu.behind.round}, weight, limit) {
 	case fair.Full:
 		q.all.give(weight)
 		return ErrQueueFull
@@ -60,18 +76,64 @@ func (q *queue) put(op Op, limit int) error {
 	return nil
 }
 
+// putBehind adds op behind all that waits. There is no limit: nobody but the
+// server itself does it.
+func (q *queue) putBehind(op Op) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.mu.closed {
+		return ErrClosed
+	}
+	b := &q.mu.behind
+	if len(b.now) == 0 {
+		b.begin(q.mu.ops.Len())
+		b.now = append(b.now, op)
+	} else {
+		b.next = append(b.next, op)
+	}
+	q.notify()
+	return nil
+}
+
+// begin has what waits now, n ops, come before.
+func (b *behind) begin(n int) {
+	b.round++
+	b.older = n
+}
+
+// take gives the next op that has nothing before it; nil for none. n is how much
+// waits in the turns of senders.
+func (b *behind) take(n int) Op {
+	if len(b.now) == 0 || b.older > 0 {
+		return nil
+	}
+	op := b.now[0]
+	if b.now = b.now[1:]; len(b.now) == 0 {
+		if b.now, b.next = b.next, nil; len(b.now) > 0 {
+			b.begin(n)
+		}
+	}
+	return op
+}
+
 // take gives the op whose turn it is; nil when there is none, and then whether
 // there can be one again.
 func (q *queue) take() (op Op, open bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if op := q.mu.behind.take(q.mu.ops.Len()); op != nil {
+		return op, true
+	}
 	before := q.mu.ops.Weight()
-	op, ok := q.mu.ops.Take()
+	x, ok := q.mu.ops.Take()
 	if !ok {
 		return nil, !q.mu.closed
 	}
 	q.all.give(before - q.mu.ops.Weight())
-	return op, true
+	if x.round != q.mu.behind.round {
+		q.mu.behind.older--
+	}
+	return x.op, true
 }
 
 // peek shows the ops that wait, at most n, without taking them. f must be quick:
@@ -79,7 +141,7 @@ func (q *queue) take() (op Op, open bool) {
 func (q *queue) peek(n int, f func(Op)) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.mu.ops.Peek(n, f)
+	q.mu.ops.Peek(n, func(x waiting) { f(x.op) })
 }
 
 // next waits for an op; nil when the queue is closed and empty.
@@ -119,7 +181,7 @@ func (q *queue) want(n int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.mu.wanted = n
-	return q.mu.ops.Len() >= n || q.mu.closed
+	return q.mu.ops.Len() >= n || q.mu.closed || len(q.mu.behind.now) > 0
 }
 
 // close refuses further ops. What waits can still be taken.
@@ -140,7 +202,7 @@ func (q *queue) notify() {
 func (q *queue) len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.mu.ops.Len()
+	return q.mu.ops.Len() + len(q.mu.behind.now) + len(q.mu.behind.next)
 }
 
 func (q *queue) weight() int {

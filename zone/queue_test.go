@@ -97,3 +97,64 @@ func TestClosedQueue(t *testing.T) {
 		t.Fatal("closed and empty")
 	}
 }
+
+// TestBehindComesAfterAllThatWaited: by turns it would come second.
+func TestBehindComesAfterAllThatWaited(t *testing.T) {
+	var q queue
+	q.init(nil)
+	put := func(sender uint64) {
+		t.Helper()
+		if err := q.put(&idleOp{sender, 1}, 1000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	behind := func(n uint64) {
+		t.Helper()
+		if err := q.putBehind(&idleOp{n, 0}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range []uint64{1, 1, 1, 2} {
+		put(s)
+	}
+	behind(100)
+	put(3) // has a turn before it, and need not have
+	put(1)
+	behind(101)
+	behind(102)
+	if n := q.len(); n != 9 {
+		t.Errorf("%d wait", n)
+	}
+	place, last := map[uint64]int{}, map[uint64]int{}
+	for i := 0; ; i++ {
+		op, open := q.take()
+		if op == nil {
+			if !open {
+				t.Error("it is closed")
+			}
+			break
+		}
+		o := op.(*idleOp)
+		place[o.sender] = i
+		if place[100] == 0 {
+			last[o.sender]++
+		}
+	}
+	if last[1] < 3 || last[2] != 1 || place[100] == 0 {
+		t.Errorf("before the first came %v", last)
+	}
+	if place[101] < place[1] || place[101] < place[3] || place[102] < place[101] {
+		t.Errorf("the places are %v", place)
+	}
+	behind(103)
+	q.close()
+	if err := q.putBehind(&idleOp{}); !errors.Is(err, ErrClosed) {
+		t.Errorf("closed: %v", err)
+	}
+	if op, _ := q.take(); op == nil || op.(*idleOp).sender != 103 {
+		t.Error("what waits when the queue is closed is lost")
+	}
+	if op, open := q.take(); op != nil || open {
+		t.Error("there is more")
+	}
+}

@@ -135,6 +135,15 @@ func (z *Zone) Submit(op Op) error {
 	return z.queue.put(op, z.bounds.Load().QueueLen)
 }
 
+// SubmitBehind is Submit, but op comes when all has been done that was submitted
+// before it, whoever sent that. It is for the server's own, of which there are few.
+func (z *Zone) SubmitBehind(op Op) error {
+	if err := z.Failed(); err != nil {
+		return err
+	}
+	return z.queue.putBehind(op)
+}
+
 // Close refuses new ops, commits what waits, and ends the writer.
 func (z *Zone) Close() error {
 	z.queue.close()
