@@ -29,6 +29,10 @@ type recording struct {
 	mu   sync.Mutex
 	ops  []diskOp
 	acks int
+	// files has the number of each file by its inode's, which the file system below
+	// gives to another file when the first is gone.
+	files map[uint64]uint64
+	count uint64
 	// crash is called in place of the first sync of a file's data after so many acks.
 	crash   func()
 	crashAt int
@@ -36,7 +40,7 @@ type recording struct {
 
 type diskOp struct {
 	what   opKind
-	file   uint64 // which file, whatever its name: its inode
+	file   uint64 // which file, whatever its name: its number, as they were made
 	name   string // in the mounted directory
 	to     string
 	offset int64
@@ -72,6 +76,21 @@ func (r *recording) add(o diskOp) {
 	}
 }
 
+// made gives the number of a new file.
+func (r *recording) made(inode uint64) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.count++
+	r.files[inode] = r.count
+	return r.count
+}
+
+func (r *recording) fileOf(inode uint64) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.files[inode]
+}
+
 func (r *recording) all() []diskOp {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -105,7 +124,7 @@ type recorded struct {
 // record mounts a file system on a directory that notes what goes to another one.
 func record(t *testing.T, at, backing string) *recording {
 	t.Helper()
-	r := &recording{}
+	r := &recording{files: map[uint64]uint64{}}
 	root := &fs.LoopbackRoot{Path: backing}
 	node := &recorded{fs.LoopbackNode{RootData: root}, r}
 	root.RootNode = node
@@ -130,12 +149,12 @@ func (n *recorded) WrapChild(context.Context, fs.InodeEmbedder) fs.InodeEmbedder
 	return &recorded{fs.LoopbackNode{RootData: n.RootData}, n.r}
 }
 
-func (n *recorded) id() uint64 { return n.StableAttr().Ino }
+func (n *recorded) id() uint64 { return n.r.fileOf(n.StableAttr().Ino) }
 
 func (n *recorded) Create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (*fs.Inode, fs.FileHandle, uint32, syscall.Errno) {
 	inode, h, f, errno := n.LoopbackNode.Create(ctx, name, flags, mode, out)
 	if errno == 0 {
-		n.r.add(diskOp{what: opCreate, file: inode.StableAttr().Ino, name: n.name(name)})
+		n.r.add(diskOp{what: opCreate, file: n.r.made(inode.StableAttr().Ino), name: n.name(name)})
 	}
 	return inode, opened(h, errno), f | fuse.FOPEN_KEEP_CACHE, errno
 }
