@@ -107,6 +107,7 @@ func (s *Server) collectUpdates(e exporter) {
 	e.count("updates_unneeded_total", "Successful updates that changed nothing.", c.UpdatesUnneeded.Load())
 	e.count("updates_denied_total", "Updates refused before they came into a queue: by the access list, for their signature, or for a limit.", c.UpdateDenied.Load())
 	e.gauge("updates_sources_remembered", "Signed updates that took their source address and are taken from no other.", float64(s.sources.remembered()))
+	e.gauge("updates_senders_remembered", "Keys and sources whose rates are known, of 65536 at most; none while there are no rates.", float64(s.senders.remembered()))
 	answers, repeated := s.answered.remembered()
 	e.gauge("updates_answers_remembered", "Answers to signed updates that a message sent again would get.", float64(answers))
 	e.count("updates_repeated_total", "Signed updates that were sent again and got the first answer.", repeated)
