@@ -189,13 +189,15 @@ func (h *held) truth(c *store.Held) (t store.Held) {
 // revive shows the numbers of a batch again that live. Those that the batch has
 // only taken the records of may stay hidden: there is nothing to be seen.
 func (h *held) revive(numbers map[string]*draftNumber, now int64) {
-	old := h.ended.Load()
-	if old == nil {
+	if h.ended.Load() == nil {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	old = h.ended.Load()
+	old := h.ended.Load()
+	if old == nil { // EndLeases was faster
+		return
+	}
 	var alive []string
 	for number, n := range numbers {
 		if l := h.mu.leases.Get(number); (!n.ended || n.added) && old.has([]byte(number)) && (l.End == 0 || l.End > now) {
