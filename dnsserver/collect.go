@@ -112,7 +112,8 @@ func (s *Server) collectUpdates(e exporter) {
 	e.gauge("updates_answers_remembered", "Answers to signed updates that a message sent again would get.", float64(answers))
 	e.count("updates_repeated_total", "Signed updates that were sent again and got the first answer.", repeated)
 	const failed = "Updates answered SERVFAIL, by reason."
-	e.count("updates_failed_total", failed, c.Limits.Of(LimitUpdateQueue), "reason", "queue_full")
+	full := c.Limits.Of(LimitUpdateQueue) + c.Limits.Of(LimitUpdateQueueShare) + c.Limits.Of(LimitUpdateQueueTotal)
+	e.count("updates_failed_total", failed, full, "reason", "queue_full")
 	e.count("updates_failed_total", failed, c.UpdateStoreDown.Load(), "reason", "store")
 }
 

@@ -25,7 +25,7 @@ type Counters struct {
 	TSIGFailed     atomic.Uint64 // requests whose TSIG was refused
 	SIG0Failed     atomic.Uint64 // updates whose SIG(0) was refused
 	KeysVerified   atomic.Uint64 // signatures of SIG(0) that were verified, right or wrong
-	UpdateDenied   atomic.Uint64 // updates refused by the ACL
+	UpdateDenied   atomic.Uint64 // updates refused before they came into a queue: by the ACL, for their signature, for a limit
 	TransferDenied atomic.Uint64 // transfers refused by the ACL
 	NotifyRefused  atomic.Uint64 // NOTIFY sent to us
 
@@ -34,8 +34,8 @@ type Counters struct {
 
 	TCPOpen      atomic.Int64  // connections open now
 	TCPAccepted  atomic.Uint64 // connections opened
-	TCPRefused   atomic.Uint64 // closed at once: limit reached and none idle
-	TCPEvicted   atomic.Uint64 // idle ones closed to make room
+	TCPRefused   atomic.Uint64 // closed at once: limit reached, and no other made room
+	TCPEvicted   atomic.Uint64 // closed to make room
 	TCPIdle      atomic.Uint64 // closed after Limits.TCPIdle
 	TCPStalled   atomic.Uint64 // closed after Limits.TCPWrite
 	AcceptErrors atomic.Uint64

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"dialtone/update/tsig"
+	"dialtone/zone"
 	"dialtone/zone/rr"
 )
 
@@ -154,7 +155,7 @@ func (s *Server) zoneDifferences(old, next *conf) (list []string) {
 	for _, z := range next.Zones {
 		was := old.byApex[z.Apex.Lower()]
 		if was == nil {
-			reader := newWorker().reader
+			reader := zone.NewReader()
 			serial, _ := currentOf(reader, next.byApex[z.Apex.Lower()].z)
 			reader.Close()
 			list = append(list, fmt.Sprintf("zone %s added, with serial %d", z.Apex, serial))

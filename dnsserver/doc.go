@@ -7,7 +7,7 @@
 //
 // It must not decide what an answer holds (package answer), what a zone holds (package zone), what an
 // update does (package update) or how a transfer is packed (package transfer). It reads no
-// configuration file. Only cmd and integration tests may import it.
+// configuration file. Only cmd, package web and integration tests may import it.
 //
 // # The walk of a message
 //

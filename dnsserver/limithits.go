@@ -132,7 +132,7 @@ func (s *Server) limitHits(l Limit) uint64 {
 		}
 	case s.transferServer == nil: // none is served
 	case l == LimitTransfers:
-		n += s.transferServer.Counters.Busy.Load() - s.transferServer.Counters.BusyAddress.Load()
+		n += s.transferServer.Counters.Busy.Load()
 	case l == LimitTransfersPerAddress:
 		n += s.transferServer.Counters.BusyAddress.Load()
 	}

@@ -35,9 +35,6 @@ func (s *Server) collectLevels(e exporter) {
 	level(LimitSourceUpdates, s.sources.remembered(), l.SourceUpdates)
 	answers, _ := s.answered.remembered()
 	level(LimitUpdateAnswers, answers, l.UpdateAnswers)
-	if s.transferServer == nil {
-		return // the server is still starting
-	}
 	level(LimitSlowQueue, s.slow.use().Used, l.SlowQueue)
 	total, most := s.tcp.levels()
 	level(LimitTCPConnections, total, l.TCPConnections)

@@ -178,8 +178,9 @@ type Limits struct {
 	KeyCache int
 
 	// TCPConnections is the number of open connections (1000), TCPPerAddress that of one client
-	// address (200; phones behind one NAT share an address). When a limit is reached the connection
-	// that has been idle longest makes room; when none is idle the new one is closed.
+	// address (200; phones behind one NAT share an address). When a limit is reached another
+	// connection makes room: one on which nothing is due, whose peer does not take what is, or of an address that has more
+	// than the new one's. When there is none the new one is closed.
 	TCPConnections, TCPPerAddress int
 	// TCPIdle closes a connection that has sent no complete message for that long (10 s; RFC 9210,
 	// section 4.5).

@@ -56,7 +56,10 @@ func (s *senders) set(l Limits) {
 	defer s.mu.Unlock()
 	s.perKey.Store(int64(l.UpdatesPerKey))
 	s.perSource.Store(int64(l.UpdatesPerSource))
-	if s.mu.due == nil && (l.UpdatesPerKey > 0 || l.UpdatesPerSource > 0) {
+	switch on := l.UpdatesPerKey > 0 || l.UpdatesPerSource > 0; {
+	case !on:
+		s.mu.due = nil
+	case s.mu.due == nil:
 		s.mu.due, _ = simplelru.NewLRU[uint64, time.Time](maxSenders, nil) // an error is for a size below 1
 	}
 }
@@ -85,6 +88,9 @@ func (s *senders) mayUpdate(who acl.Principal, now time.Time) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.mu.due == nil { // the rates are gone since they were looked at
+		return nil
+	}
 	if perKey > 0 && who.Key != "" && !s.takeLocked(s.ofKey(who.Key), perKey, now) {
 		return tooMany(LimitUpdatesPerKey, "key "+who.Key.String(), perKey)
 	}

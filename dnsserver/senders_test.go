@@ -130,6 +130,10 @@ func TestRatesOfSenders(t *testing.T) {
 	if n, _ := may(one, 20); n != 10 {
 		t.Errorf("%d of one key, an hour later", n)
 	}
+	s.set(Limits{})
+	if n, _ := may(one, 20); n != 20 || s.remembered() != 0 {
+		t.Errorf("%d without a rate, and %d senders are remembered", n, s.remembered())
+	}
 }
 
 func limitNamed(err error) string {

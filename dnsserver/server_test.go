@@ -272,6 +272,12 @@ func TestRefusedUpdateSaysWhichPermissionIsMissing(t *testing.T) {
 	// 127.0.0.2 asks, which no rule without a key allows.
 	c := &dns.Client{Net: "udp", Timeout: 10 * time.Second, TsigSecret: map[string]string{keyName: secret},
 		Dialer: &net.Dialer{LocalAddr: &net.UDPAddr{IP: net.IPv4(127, 0, 0, 2)}}}
+	if reply, _, err := c.Exchange(m.Copy(), s.Addrs()[0].String()); err != nil || reply.Rcode != dns.RcodeRefused {
+		t.Fatalf("want REFUSED without a signature: %v, %v", reply, err)
+	}
+	if s.Counters.UpdateDenied.Load() != 1 {
+		t.Errorf("%d denied updates counted before one is signed, want 1", s.Counters.UpdateDenied.Load())
+	}
 	m.SetTsig(keyName, dns.HmacSHA256, 300, time.Now().Unix())
 	reply, _, err := c.Exchange(m, s.Addrs()[0].String())
 	if err != nil {
@@ -289,8 +295,8 @@ func TestRefusedUpdateSaysWhichPermissionIsMissing(t *testing.T) {
 	if ede == nil || ede.InfoCode != dns.ExtendedErrorCodeProhibited || !strings.Contains(ede.ExtraText, "200.phones.example.") {
 		t.Errorf("EDE is %v", ede)
 	}
-	if s.Counters.UpdateDenied.Load() != 1 {
-		t.Errorf("%d denied updates counted, want 1", s.Counters.UpdateDenied.Load())
+	if s.Counters.UpdateDenied.Load() != 2 {
+		t.Errorf("%d denied updates counted, want 2", s.Counters.UpdateDenied.Load())
 	}
 }
 

@@ -102,7 +102,9 @@ func (s *Server) submit(t *task, u *pendingUpdate) error {
 		s.Counters.UpdateDenied.Add(1)
 		return err
 	}
-	s.slow.note(t.from.addr.Addr(), t.sign.Key(), t.now)
+	if t.sign == nil { // else it was noted when the signature was verified
+		s.slow.note(t.from.addr.Addr(), "", t.now)
+	}
 	u.sender, u.weight = s.senders.of(who), 1+len(t.msg)>>10
 	m.Lease = u.askedLease(t.w.scratch.Request.Lease)
 	if t.from.conn != nil {
@@ -131,9 +133,11 @@ func (s *Server) worthReading(t *task, u *pendingUpdate, rec *sig0.Record) error
 	switch {
 	case rec != nil && len(t.msg) > maxByKeyPair:
 		u.parsed = true
+		s.Counters.UpdateDenied.Add(1)
 		return update.Refused(fmt.Sprintf("the update has %d octets: one that is signed by the key pair of a number has %d at most", len(t.msg), maxByKeyPair))
 	case rec == nil && t.sign == nil && !z.o.ACL.MayUpdate(t.principal()):
 		u.parsed = true
+		s.Counters.UpdateDenied.Add(1)
 		return update.Authorize(m, t.principal(), z.o.ACL)
 	}
 	return nil

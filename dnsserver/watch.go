@@ -20,12 +20,14 @@ import (
 func (h *udpReader) watched(d *udp.Datagram) int {
 	begun, p := time.Now(), d.Peer()
 	from := client{addr: p.Remote, sock: h.sock, local: p.Local}
-	h.s.tap.Request(d.Msg, h.s.peer(&from), begun)
+	if h.s.tap != nil {
+		h.s.tap.Request(d.Msg, h.s.peer(&from), begun)
+	}
 	n := h.answer(d)
 	if n == 0 {
 		return 0
 	}
-	h.s.tap.Response(d.Out[:n], h.s.peer(&from), begun, time.Now())
+	h.s.tapReply(d.Out[:n], &from, begun)
 	if q := &h.s.queries; q.every > 0 && isQuery(d.Msg) {
 		if h.seen++; h.seen >= q.every {
 			h.seen = 0
@@ -61,7 +63,7 @@ func (s *Server) peer(c *client) tap.Peer {
 	return p
 }
 
-// tapReply shows dnstap a reply that does not leave on the spot; nil: there is none.
+// tapReply shows dnstap a reply to what was asked then; nil: there is none.
 func (s *Server) tapReply(msg []byte, to *client, asked time.Time) {
 	if s.tap != nil && msg != nil {
 		s.tap.Response(msg, s.peer(to), asked, time.Now())

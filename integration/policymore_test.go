@@ -27,7 +27,7 @@ var modules = map[string]string{
 	"github.com/klauspost/compress":       "zone/store/backup",
 	"github.com/go-viper/mapstructure/v2": "config",
 	"github.com/hanwen/go-fuse/v2":        "zone/store", // in tests: the file system that power cuts are made of
-	"github.com/hashicorp/golang-lru/v2":  "dnsserver update/tsig",
+	"github.com/hashicorp/golang-lru/v2":  "dnsserver dnsserver/transfer update/tsig",
 	"github.com/mdlayher/netlink":         "phone",
 	"github.com/makiuchi-d/gozxing":       "cmd/dialtone", // in tests
 	"github.com/mdp/qrterminal/v3":        "cmd/dialtone",

@@ -1,10 +1,11 @@
 package transfer
 
 import (
-	"container/list"
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"dialtone/zone"
 	"dialtone/zone/rr"
@@ -15,11 +16,9 @@ import (
 // nothing of the kind, and neither does a query for the SOA. The clients are
 // those that may transfer the zone.
 type Copies struct {
-	limit int
-	mu    struct {
+	mu struct {
 		sync.Mutex
-		byClient map[clientKey]*list.Element // of list
-		list     list.List                   // *Copy, the one that was heard of longest ago first
+		known *simplelru.LRU[clientKey, Copy]
 	}
 }
 
@@ -36,8 +35,6 @@ type Copy struct {
 	Serial uint32
 	Source Evidence
 	At     time.Time
-
-	id clientKey
 }
 
 // Evidence is how a serial is known.
@@ -52,10 +49,10 @@ const (
 	Sent Evidence = "sent by a transfer"
 )
 
-// NewCopies remembers as many clients and zones as limit.
+// NewCopies remembers as many clients and zones as limit, which is 1 at least: those that were heard of last.
 func NewCopies(limit int) *Copies {
-	c := &Copies{limit: limit}
-	c.mu.byClient = make(map[clientKey]*list.Element)
+	c := &Copies{}
+	c.mu.known, _ = simplelru.NewLRU[clientKey, Copy](limit, nil) // an error is for a limit below 1
 	return c
 }
 
@@ -65,27 +62,17 @@ func (c *Copies) Note(z *zone.Zone, client netip.Addr, key rr.Name, serial uint3
 	id := clientKey{z, client.Unmap().WithZone(""), key.Lower()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := c.mu.byClient[id]
-	if e == nil {
-		if len(c.mu.byClient) >= c.limit {
-			delete(c.mu.byClient, c.mu.list.Remove(c.mu.list.Front()).(*Copy).id)
-		}
-		e = c.mu.list.PushBack(&Copy{id: id, Client: id.addr, Key: id.key})
-		c.mu.byClient[id] = e
-	}
-	c.mu.list.MoveToBack(e)
-	is := e.Value.(*Copy)
-	is.Serial, is.Source, is.At = serial, source, now
+	c.mu.known.Add(id, Copy{id.addr, id.key, serial, source, now})
 }
 
-// All gives what is known, by zone.
+// All gives what is known, by zone: of each the client first that was heard of longest ago.
 func (c *Copies) All() map[*zone.Zone][]Copy {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all := make(map[*zone.Zone][]Copy)
-	for e := c.mu.list.Front(); e != nil; e = e.Next() {
-		is := e.Value.(*Copy)
-		all[is.id.zone] = append(all[is.id.zone], *is)
+	values := c.mu.known.Values()
+	for i, id := range c.mu.known.Keys() { // in the same order
+		all[id.zone] = append(all[id.zone], values[i])
 	}
 	return all
 }
@@ -94,13 +81,10 @@ func (c *Copies) All() map[*zone.Zone][]Copy {
 func (c *Copies) Forget(z *zone.Zone) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for e := c.mu.list.Front(); e != nil; {
-		next := e.Next()
-		if is := e.Value.(*Copy); is.id.zone == z {
-			delete(c.mu.byClient, is.id)
-			c.mu.list.Remove(e)
+	for _, id := range c.mu.known.Keys() {
+		if id.zone == z {
+			c.mu.known.Remove(id)
 		}
-		e = next
 	}
 }
 

@@ -138,6 +138,12 @@ func (n *Notifier) Targets() map[netip.AddrPort]*TargetCounters {
 	return maps.Clone(n.mu.targets)
 }
 
+func (n *Notifier) counters(secondary netip.AddrPort) *TargetCounters {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.mu.targets[secondary]
+}
+
 // Replace gives z these targets: those that it has already go on as they are, new
 // ones are notified of its current serial (RFC 1996, section 4.1), and the rest is
 // forgotten. Call it when the zone can be queried.
@@ -286,9 +292,8 @@ func (n *Notifier) replace(z *zone.Zone, targets []Target, now time.Time) {
 			n.schedule.idle(p)
 		}
 	}
-	counters := n.Targets()
 	for _, t := range targets {
-		p := &pair{zone: z, target: t, place: -1, counters: counters[t.Addr]}
+		p := &pair{zone: z, target: t, place: -1, counters: n.counters(t.Addr)}
 		kept = append(kept, p)
 		n.schedule.published(p, now)
 	}

@@ -72,8 +72,8 @@ type Counters struct {
 	Full        atomic.Uint64 // whole zones sent to the end
 	Incremental atomic.Uint64 // differences sent to the end
 	Single      atomic.Uint64 // answers of one SOA
-	Busy        atomic.Uint64 // refused by the limits
-	BusyAddress atomic.Uint64 // of these, by the one for an address
+	Busy        atomic.Uint64 // refused by the limit on all of them
+	BusyAddress atomic.Uint64 // refused by the limit on those of an address
 	Cut         atomic.Uint64 // begun and not ended: peer gone, too slow, shutdown
 }
 
@@ -172,11 +172,12 @@ func (s *Server) acquire(addr netip.Addr) (release func(), ok bool) {
 	opt := s.opt.Load()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mu.total >= opt.Transfers || s.mu.perAddr[addr] >= opt.TransfersPerAddress {
+	switch {
+	case s.mu.total >= opt.Transfers:
 		s.Counters.Busy.Add(1)
-		if s.mu.total < opt.Transfers {
-			s.Counters.BusyAddress.Add(1)
-		}
+		return nil, false
+	case s.mu.perAddr[addr] >= opt.TransfersPerAddress:
+		s.Counters.BusyAddress.Add(1)
 		return nil, false
 	}
 	s.mu.total++

@@ -435,8 +435,8 @@ func TestConcurrentTransfersAreLimited(t *testing.T) {
 		}
 	}
 	nested("192.0.2.1", "192.0.2.2")
-	if n := s.Counters.Busy.Load(); n != 3 {
-		t.Errorf("%d refused", n)
+	if n, ofAddress := s.Counters.Busy.Load(), s.Counters.BusyAddress.Load(); n != 2 || ofAddress != 1 {
+		t.Errorf("%d refused, and %d for their address", n, ofAddress)
 	}
 	serve(t, s, from(axfr(), "192.0.2.1"), z)
 }
