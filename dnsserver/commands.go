@@ -125,17 +125,25 @@ func (c *commands) close() {
 func (s *Server) keyZones() []*keys.Zone {
 	zones := make([]*keys.Zone, 0, len(s.conf().Zones))
 	for _, o := range s.conf().Zones {
-		z := &keys.Zone{Apex: o.Apex, Seed: o.Seed}
-		if s.store != nil {
-			if st, err := s.store.Zone(o.Apex); err == nil {
-				if _, loaded, _ := st.Meta(); loaded {
-					z.Store = st
-				}
-			}
-		}
-		zones = append(zones, z)
+		st, _ := s.storedZone(o.Apex)
+		zones = append(zones, &keys.Zone{Apex: o.Apex, Seed: o.Seed, Store: st})
 	}
 	return zones
+}
+
+// storedZone gives a zone's place in the data directory; nil when it is not there yet.
+func (s *Server) storedZone(apex rr.Name) (*store.Zone, error) {
+	if s.store == nil {
+		return nil, nil
+	}
+	z, err := s.store.Zone(apex)
+	if err != nil {
+		return nil, err
+	}
+	if _, loaded, err := z.Meta(); err != nil || !loaded {
+		return nil, err
+	}
+	return z, nil
 }
 
 func (s *Server) collectKeys(e exporter) {

@@ -65,7 +65,7 @@ func (c *commands) explain(_ context.Context, _ control.Peer, q ExplainQuestion)
 	e, key, err := explain(s.conf().Options, q)
 	if err == nil {
 		if z, gone := c.namedZone(e.Zone); gone == nil && refuseFrozen(z.z) != nil {
-			e.Notes = append(e.Notes, fmt.Sprintf("%s is frozen: until dialtone zone thaw %s all updates are refused", e.Zone, e.Zone))
+			e.Notes = append(e.Notes, fmt.Sprintf("%s is frozen: updates that change it are refused until dialtone zone thaw %s", e.Zone, e.Zone))
 		}
 	}
 	if err != nil || key == "" || q.Public || q.Claim || s.keys.Has(key) {

@@ -91,8 +91,12 @@ const maxHistories = 2
 // numberHistory reads the journal back from its new end.
 func (c *commands) numberHistory(ctx context.Context, _ control.Peer, q HistoryQuestion) iter.Seq2[HistoryItem, error] {
 	return func(yield func(HistoryItem, error) bool) {
-		h := historian{c: c, ctx: ctx, q: q, yield: func(i HistoryItem) bool { return yield(i, nil) }}
-		if err := h.run(); err != nil {
+		more := true // who has stopped is told nothing more
+		h := historian{c: c, ctx: ctx, q: q, yield: func(i HistoryItem) bool {
+			more = more && yield(i, nil)
+			return more
+		}}
+		if err := h.run(); err != nil && more {
 			yield(HistoryItem{}, err)
 		}
 	}
@@ -125,8 +129,11 @@ func (h *historian) run() error {
 	if err != nil {
 		return err
 	}
-	if h.zone, err = h.c.storedZone(apex); err != nil {
+	if h.zone, err = h.c.s.storedZone(apex); err != nil {
 		return err
+	}
+	if h.zone == nil { // a history does not need a running server
+		return control.Mistakef("zone %s is not in the data directory %s yet: nothing has happened to its numbers", apex, h.c.s.opts.DataDir)
 	}
 	select {
 	case h.c.histories <- struct{}{}:
@@ -159,20 +166,6 @@ func (h *historian) run() error {
 	end.More = h.over
 	h.yield(HistoryItem{End: end})
 	return nil
-}
-
-// storedZone gives the zone's place on disk: a history does not need a running server.
-func (c *commands) storedZone(apex rr.Name) (*store.Zone, error) {
-	if c.s.store != nil {
-		z, err := c.s.store.Zone(apex)
-		if err != nil {
-			return nil, err
-		}
-		if _, loaded, err := z.Meta(); loaded || err != nil {
-			return z, err
-		}
-	}
-	return nil, control.Mistakef("zone %s is not in the data directory %s yet: nothing has happened to its numbers", apex, c.s.opts.DataDir)
 }
 
 // historyTellsEvery is how often progress is told.

@@ -110,6 +110,17 @@ func TestHistoryOfANumber(t *testing.T) {
 	}
 }
 
+// TestHistoryLeftEarly: who stops reading is told nothing more.
+func TestHistoryLeftEarly(t *testing.T) {
+	s, _ := start(t, phoneKeyOptions(t))
+	for i, err := range s.NumberHistory(t.Context(), HistoryQuestion{NumberQuestion: NumberQuestion{Number: "100"}}) {
+		if err != nil || i.Past == nil {
+			t.Errorf("%+v, %v", i, err)
+		}
+		break
+	}
+}
+
 func firstError(ctx context.Context, c *control.Client, q HistoryQuestion) error {
 	for _, err := range control.List[HistoryItem](ctx, c, RequestNumberHistory, q) {
 		if err != nil {

@@ -77,11 +77,17 @@ type ZoneImportResult struct {
 
 func (c *commands) importZone(ctx context.Context, who control.Peer, in ZoneImport, file io.Reader) iter.Seq2[ZoneImportItem, error] {
 	return func(yield func(ZoneImportItem, error) bool) {
-		done, err := c.doImport(ctx, who, in, file, func(i ZoneImportItem) bool { return yield(i, nil) })
-		if err != nil {
+		more := true // who has stopped is told nothing more
+		done, err := c.doImport(ctx, who, in, file, func(i ZoneImportItem) bool {
+			more = more && yield(i, nil)
+			return more
+		})
+		switch {
+		case !more:
+		case err != nil:
 			_, _ = io.Copy(io.Discard, file) // who still sends does not hear what it is told
 			yield(ZoneImportItem{}, err)
-		} else {
+		default:
 			yield(ZoneImportItem{Result: done}, nil)
 		}
 	}

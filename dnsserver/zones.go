@@ -116,11 +116,7 @@ func (c *commands) keptZone(name string) (*store.Zone, error) {
 	if c.s.store == nil {
 		return nil, control.Mistakef("there is no data in %s yet", c.s.opts.DataDir)
 	}
-	z, err := c.s.store.Zone(apex)
-	if err != nil {
-		return nil, err
-	}
-	if _, loaded, err := z.Meta(); loaded || err != nil {
+	if z, err := c.s.storedZone(apex); z != nil || err != nil {
 		return z, err
 	}
 	return nil, control.Mistakef("there is no zone %s in %s%s", apex, c.s.opts.DataDir, c.keptNames())

@@ -349,6 +349,24 @@ func TestZoneImport(t *testing.T) {
 	}
 }
 
+// TestZoneImportLeftEarly: who stops reading is told nothing more, and the next import can begin.
+func TestZoneImportLeftEarly(t *testing.T) {
+	o := testOptions(t)
+	s, _ := start(t, o)
+	c := command(t, o)
+	defer c.Close()
+	text := export(t, c) + "one 60 A 192.0.2.1\ntwo 60 A 192.0.2.2\n"
+	for i, err := range s.commands.importZone(t.Context(), asker, ZoneImport{Zone: apex, DryRun: true}, strings.NewReader(text)) {
+		if err != nil || i.Added == "" {
+			t.Errorf("%+v, %v", i, err)
+		}
+		break
+	}
+	if diff, _, err := importText(t, c, ZoneImport{DryRun: true}, text); err != nil || len(diff) != 2 {
+		t.Errorf("the next one: %q, %v", diff, err)
+	}
+}
+
 // TestZoneImportAndLeases: what a phone holds by a lease is not for a file to say.
 func TestZoneImportAndLeases(t *testing.T) {
 	o := testOptions(t)
