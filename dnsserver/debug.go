@@ -63,7 +63,7 @@ func levelText(l slog.Level) string { return strings.ToLower(l.String()) }
 // ProfileQuestion is for how long a profile of what happens is taken.
 type ProfileQuestion struct {
 	Seconds int  `json:"seconds"` // 1 to 300; of profiles of what is, such as heap, it is not used
-	Text    bool `json:"text"`    // as people read it, of goroutine and threadcreate
+	Text    bool `json:"text"`    // as people read it, of goroutine
 }
 
 // maxProfile is the longest profile, in seconds.
@@ -86,7 +86,7 @@ func (c *commands) registerProfiles() {
 			return ctx.Err()
 		}
 	})
-	for _, name := range []string{"heap", "allocs", "goroutine", "threadcreate"} {
+	for _, name := range []string{"heap", "allocs", "goroutine"} {
 		control.HandleDownload(c.server, RequestProfile+name, func(_ context.Context, _ control.Peer, q ProfileQuestion, w io.Writer) error {
 			if name == "heap" {
 				runtime.GC() // what is told is what the last collection left

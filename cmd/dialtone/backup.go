@@ -36,9 +36,6 @@ needs that one, too. After a restore the next backup must be a full one.` + keyH
   dialtone backup - | ssh elsewhere 'cat > dialtone.backup'`,
 		Args: exactly("FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := forgotConfig(c); err != nil {
-				return err
-			}
 			q, err := sinceOf(since, args[0])
 			if err != nil {
 				return usage(c, err.Error())

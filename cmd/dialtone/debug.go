@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -65,16 +64,19 @@ standard output.`,
 		Args: atMost(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return f.askServer(c, func(ctx context.Context, to *control.Client) error {
-				r, err := control.Download(ctx, to, dnsserver.RequestProfile+profile, q)
-				if err != nil {
+				write := func(w io.Writer) error {
+					r, err := control.Download(ctx, to, dnsserver.RequestProfile+profile, q)
+					if err != nil {
+						return err
+					}
+					defer r.Close()
+					_, err = io.Copy(w, r)
 					return err
 				}
-				defer r.Close()
 				if len(args) == 0 {
-					_, err = io.Copy(c.OutOrStdout(), r)
-					return err
+					return write(c.OutOrStdout())
 				}
-				return saveAs(args[0], r)
+				return writeWhole(args[0], func(f *os.File) error { return write(f) })
 			})
 		},
 	}
@@ -83,27 +85,4 @@ standard output.`,
 		c.Flags().IntVar(&q.Seconds, "seconds", 10, "for how long, 1 to 300")
 	}
 	return c
-}
-
-// saveAs writes a file that is whole, or not there.
-func saveAs(path string, r io.Reader) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return &userError{[]string{err.Error()}}
-	}
-	_, err = io.Copy(f, r)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, os.Remove(path))
-	}
-	return nil
-}
-
-// atMost wants no more than n arguments.
-func atMost(n int) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if len(args) > n {
-			return usage(c, fmt.Sprintf("%q is too much", args[n]))
-		}
-		return nil
-	}
 }

@@ -79,15 +79,11 @@ func (f *keyFlags) explain(c *cobra.Command, q dnsserver.ExplainQuestion, offlin
 			return e, "the running server", err
 		}
 	}
-	_, opts, err := load(f.config)
+	conf, opts, err := load(f.config)
 	if err == nil {
 		e, err = dnsserver.Explain(opts, q)
 	}
-	var mistake *control.Mistake
-	if errors.As(err, &mistake) {
-		err = &userError{[]string{c.CommandPath() + ": " + err.Error()}}
-	}
-	return e, "the configuration, not a running server", err
+	return e, "the configuration, not a running server", explainCommand(c, conf, err)
 }
 
 func explanationText(e dnsserver.Explanation, from string) string {

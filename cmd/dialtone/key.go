@@ -10,15 +10,8 @@ import (
 )
 
 func keyCommand() *cobra.Command {
-	return serverCommands("key", "Work with the keys of phones",
+	return groupCommand("key", "Work with the keys of phones",
 		keyAddCommand(), keyListCommand(), keyShowCommand(), keyRevokeCommand(), keyImportCommand(), keyGenerateCommand())
-}
-
-// serverCommands is a groupCommand of those that ask a server's data directory.
-func serverCommands(name, short string, subs ...*cobra.Command) *cobra.Command {
-	c := groupCommand(name, short, subs...)
-	c.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return forgotConfig(c) }
-	return c
 }
 
 // systemConfig is where packages have the server's configuration.

@@ -45,6 +45,9 @@ at once. When none runs, the command does it itself.`
 
 // ask calls do with a way to the server, or to the store.
 func (f *keyFlags) ask(c *cobra.Command, do func(ctx context.Context, conf *config.Config, to *control.Client) error) error {
+	if err := forgotConfig(c); err != nil {
+		return err
+	}
 	conf, opts, err := load(f.config)
 	if err != nil {
 		return err

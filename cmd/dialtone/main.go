@@ -103,6 +103,16 @@ func exactly(names ...string) cobra.PositionalArgs {
 	}
 }
 
+// atMost wants no more than n arguments.
+func atMost(n int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) > n {
+			return usage(c, fmt.Sprintf("%q is too much", args[n]))
+		}
+		return nil
+	}
+}
+
 // checkTimeout is for all commands that ask servers.
 func checkTimeout(c *cobra.Command) error {
 	if c.Flags().Lookup("timeout") == nil {

@@ -18,7 +18,7 @@ import (
 )
 
 func numberCommand() *cobra.Command {
-	return serverCommands("number", "List numbers, see what one has and had, and free it", numberListCommand(), numberShowCommand(), numberHistoryCommand(), numberReleaseCommand())
+	return groupCommand("number", "List numbers, see what one has and had, and free it", numberListCommand(), numberShowCommand(), numberHistoryCommand(), numberReleaseCommand())
 }
 
 // askNumber asks the running server about a number.

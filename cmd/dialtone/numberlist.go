@@ -28,12 +28,7 @@ func numberListCommand() *cobra.Command {
 		Long: `List the numbers of a zone that have records, in the order of their digits, with addresses and
 what is left of leases. PREFIX, as 5551 or 5551*, is for those that begin so.` + numberHelp,
 		Example: `  dialtone number list 5551 --config /etc/dialtone/dialtone.yaml`,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return usage(c, fmt.Sprintf("%q is too much", args[1]))
-			}
-			return nil
-		},
+		Args:    atMost(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			q.Zone = f.zone
 			if len(args) == 1 {

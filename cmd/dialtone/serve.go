@@ -140,12 +140,7 @@ func tellInit(log *slog.Logger, state string) {
 
 // load reads the configuration, or takes the default for no file.
 func load(file string) (conf *config.Config, opts dnsserver.Options, err error) {
-	if file == "" {
-		conf, err = config.Default()
-	} else {
-		conf, err = config.Load(file)
-	}
-	if err == nil {
+	if conf, err = settings(file); err == nil {
 		opts, err = options(conf)
 	}
 	if err != nil {

@@ -83,15 +83,10 @@ func (f *keyFlags) askServer(c *cobra.Command, do func(ctx context.Context, to *
 	if err == nil {
 		err = errors.Join(do(ctx, to), to.Close())
 	}
-	var mistake *control.Mistake
-	var late *control.Late
-	switch {
-	case errors.As(err, &mistake):
-		return &userError{[]string{c.CommandPath() + ": " + err.Error()}}
-	case errors.As(err, &late):
+	if errors.As(err, new(*control.Late)) {
 		return &codeError{err, exitUnreachable}
 	}
-	return err
+	return explainCommand(c, conf, err)
 }
 
 // settings reads a configuration for where the server is.

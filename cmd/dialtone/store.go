@@ -40,18 +40,15 @@ what it was. What may be older than something that is lost is left out.
 The exit code is 1 when something is damaged, or was and is lost.`,
 		Example: `  dialtone store check --config /etc/dialtone/dialtone.yaml
   dialtone store check /var/lib/dialtone --repair`,
-		Args: cobra.ArbitraryArgs,
+		Args: atMost(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			switch {
-			case len(args) > 1:
-				return usage(c, fmt.Sprintf("%q is too much", args[1]))
-			case (len(args) == 1) == (f.config != ""):
+			if (len(args) == 1) == (f.config != "") {
 				return usage(c, "name one data directory, or a configuration with --config")
 			}
 			return f.check(c, args)
 		},
 	}
-	c.Flags().StringVarP(&f.config, "config", "c", "", "the server's configuration file, which names the data directory (YAML; default /etc/dialtone/dialtone.yaml, unless there is ./dialtone-data)")
+	c.Flags().StringVarP(&f.config, "config", "c", "", "the server's configuration file, which names the data directory (YAML)")
 	c.Flags().BoolVar(&f.repair, "repair", false, "make a new store of what can be had")
 	c.Flags().BoolVar(&f.json, "json", false, "print one line of JSON")
 	return c
@@ -62,10 +59,7 @@ func (f *storeFlags) check(c *cobra.Command, args []string) error {
 	if len(args) == 1 {
 		dir = args[0]
 	} else {
-		_, err := defaultConfig(c)
-		if err != nil {
-			return err
-		}
+		var err error
 		if conf, _, err = load(f.config); err != nil {
 			return err
 		}

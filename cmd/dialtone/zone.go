@@ -30,7 +30,7 @@ func zoneAndFile(least, most int) cobra.PositionalArgs {
 		if _, err := rr.ParseName(args[0]); err != nil {
 			return usage(c, "ZONE: "+err.Error())
 		}
-		return forgotConfig(c)
+		return nil
 	}
 }
 

@@ -50,63 +50,47 @@ const (
 
 // Call asks for one value. An error that is a *Mistake can be corrected.
 func Call[Out any](ctx context.Context, c *Client, name string, in any) (out Out, err error) {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return out, err
-	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.callTime, c.late)
 	defer cancel()
-	return answerOf[Out](c.post(ctx, name, "", bytes.NewReader(body)))
+	return CallLong[Out](ctx, c, name, in)
 }
 
 // CallLong is Call for what takes as long as it takes.
 func CallLong[Out any](ctx context.Context, c *Client, name string, in any) (out Out, err error) {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return out, err
-	}
-	return answerOf[Out](c.post(ctx, name, "", bytes.NewReader(body)))
+	return answerOf[Out](c.post(ctx, name, in))
 }
 
 // Upload is Call with octets beside the value.
 func Upload[Out any](ctx context.Context, c *Client, name string, in any, body io.Reader) (out Out, err error) {
-	value, err := json.Marshal(in)
-	if err != nil {
-		return out, err
-	}
-	return answerOf[Out](c.post(ctx, name, "?in="+url.QueryEscape(string(value)), io.NopCloser(body)))
+	return answerOf[Out](c.upload(ctx, name, in, body))
 }
 
-func answerOf[Out any](answer io.ReadCloser, err error) (out Out, _ error) {
+func answerOf[Out any](answer *http.Response, err error) (out Out, _ error) {
 	if err != nil {
 		return out, err
 	}
-	defer answer.Close()
-	err = json.NewDecoder(io.LimitReader(answer, maxAnswer)).Decode(&out)
+	defer answer.Body.Close()
+	err = json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(&out)
 	return out, broken(err)
 }
 
 // List asks for any number of values. An error ends them.
 func List[Item any](ctx context.Context, c *Client, name string, in any) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
-		body, err := json.Marshal(in)
-		var answer io.ReadCloser
-		if err == nil {
-			answer, err = c.post(ctx, name, "", bytes.NewReader(body))
-		}
+		answer, err := c.post(ctx, name, in)
 		items(answer, err, yield)
 	}
 }
 
 // items reads the lines of a list.
-func items[Item any](answer io.ReadCloser, err error, yield func(Item, error) bool) {
+func items[Item any](answer *http.Response, err error, yield func(Item, error) bool) {
 	var none Item
 	if err != nil {
 		yield(none, err)
 		return
 	}
-	defer answer.Close()
-	d := json.NewDecoder(answer)
+	defer answer.Body.Close()
+	d := json.NewDecoder(answer.Body)
 	for {
 		var l line[Item]
 		if err = d.Decode(&l); err == nil {
@@ -126,21 +110,30 @@ func items[Item any](answer io.ReadCloser, err error, yield func(Item, error) bo
 	}
 }
 
-// post gives the body of an answer that is none of a fault.
-func (c *Client) post(ctx context.Context, name, query string, body io.Reader) (io.ReadCloser, error) {
+// post sends a value.
+func (c *Client) post(ctx context.Context, name string, in any) (*http.Response, error) {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
+	}
+	return c.send(ctx, name, "", bytes.NewReader(body))
+}
+
+// upload sends octets beside a value.
+func (c *Client) upload(ctx context.Context, name string, in any, body io.Reader) (*http.Response, error) {
+	value, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
+	}
+	return c.send(ctx, name, "?in="+url.QueryEscape(string(value)), io.NopCloser(body))
+}
+
+// send gives an answer that is none of a fault.
+func (c *Client) send(ctx context.Context, name, query string, body io.Reader) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://dialtone/"+name+query, body)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := c.send(ctx, r, name)
-	if err != nil {
-		return nil, err
-	}
-	return answer.Body, nil
-}
-
-// send gives an answer that is none of a fault.
-func (c *Client) send(ctx context.Context, r *http.Request, name string) (*http.Response, error) {
 	answer, err := c.http.Do(r)
 	if err != nil {
 		var shell *url.Error

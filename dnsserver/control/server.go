@@ -110,12 +110,10 @@ func Handle[In, Out any](s *Server, name string, do func(ctx context.Context, wh
 func HandleUpload[In, Out any](s *Server, name string, limit int64, do func(ctx context.Context, who Peer, in In, body io.Reader) (Out, error)) {
 	s.handle(name, func(x *exchange) {
 		var in In
-		if err := json.Unmarshal([]byte(x.r.URL.Query().Get("in")), &in); err != nil {
-			x.fault(Mistakef("the request does not parse: %v", err))
-			return
+		if body := x.upload(&in, limit); body != nil {
+			out, err := do(x.r.Context(), x.who, in, body)
+			x.answer(out, err)
 		}
-		out, err := do(x.r.Context(), x.who, in, &patient{x, http.MaxBytesReader(x.w, x.r.Body, limit)})
-		x.answer(out, err)
 	})
 }
 
@@ -231,6 +229,16 @@ func (x *exchange) read(in any) bool {
 	}
 	x.hasRead()
 	return true
+}
+
+// upload reads the value of a request with octets beside it, and gives these; nil
+// after a fault.
+func (x *exchange) upload(in any, limit int64) io.Reader {
+	if err := json.Unmarshal([]byte(x.r.URL.Query().Get("in")), in); err != nil {
+		x.fault(Mistakef("the request does not parse: %v", err))
+		return nil
+	}
+	return &patient{x, http.MaxBytesReader(x.w, x.r.Body, limit)}
 }
 
 func (x *exchange) answer(out any, err error) {

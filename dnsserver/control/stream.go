@@ -1,14 +1,12 @@
 package control
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"iter"
 	"net/http"
-	"net/url"
 )
 
 // pieceOctets is how much of a download is sent at a time. Who takes less than
@@ -79,15 +77,7 @@ func (d *download) send() error {
 // Download asks for octets. The reader gives io.EOF only when all of them have
 // come, and else the error that ended them.
 func Download(ctx context.Context, c *Client, name string, in any) (io.ReadCloser, error) {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return nil, err
-	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://dialtone/"+name, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	answer, err := c.send(ctx, r, name)
+	answer, err := c.post(ctx, name, in)
 	if err != nil {
 		return nil, err
 	}
@@ -121,22 +111,16 @@ func (d *downloaded) Close() error { return d.answer.Body.Close() }
 func HandleUploadList[In, Item any](s *Server, name string, limit int64, do func(ctx context.Context, who Peer, in In, body io.Reader) iter.Seq2[Item, error]) {
 	s.handle(name, func(x *exchange) {
 		var in In
-		if err := json.Unmarshal([]byte(x.r.URL.Query().Get("in")), &in); err != nil {
-			x.fault(Mistakef("the request does not parse: %v", err))
-			return
+		if body := x.upload(&in, limit); body != nil {
+			list(x, do(x.r.Context(), x.who, in, body))
 		}
-		list(x, do(x.r.Context(), x.who, in, &patient{x, http.MaxBytesReader(x.w, x.r.Body, limit)}))
 	})
 }
 
 // UploadList is Upload with any number of values as its answer.
 func UploadList[Item any](ctx context.Context, c *Client, name string, in any, body io.Reader) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
-		value, err := json.Marshal(in)
-		var answer io.ReadCloser
-		if err == nil {
-			answer, err = c.post(ctx, name, "?in="+url.QueryEscape(string(value)), io.NopCloser(body))
-		}
+		answer, err := c.upload(ctx, name, in, body)
 		items(answer, err, yield)
 	}
 }

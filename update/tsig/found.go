@@ -28,8 +28,12 @@ type found struct {
 	}
 }
 
-func (f *found) init(limit int) {
-	f.mu.epoch = 1
+// reset forgets all, and sets how many keys are kept from now on.
+func (f *found) reset(limit int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.epoch++
+	f.mu.cache = nil
 	if limit > 0 {
 		f.mu.cache, _ = simplelru.NewLRU[rr.Name, *key](limit, nil) // an error is for a limit below 1
 	}
@@ -95,16 +99,7 @@ func (r *Keyring) Forget(name rr.Name) {
 }
 
 // ForgetAll is Forget for all keys, and sets how many are cached from now on.
-func (r *Keyring) ForgetAll(cached int) {
-	f := &r.found
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.mu.epoch++
-	f.mu.cache = nil
-	if cached > 0 {
-		f.mu.cache, _ = simplelru.NewLRU[rr.Name, *key](cached, nil)
-	}
-}
+func (r *Keyring) ForgetAll(cached int) { r.found.reset(cached) }
 
 // CacheStats tells how many keys from Lookup are cached, and how often one of
 // them was used.

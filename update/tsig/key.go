@@ -58,7 +58,7 @@ func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 // NewKeyring checks all keys and reports all their faults at once.
 func NewKeyring(keys []Key, opts Options) (*Keyring, error) {
 	r := &Keyring{opts: opts}
-	r.found.init(opts.Cached)
+	r.found.reset(opts.Cached)
 	var fault error
 	if opts.MinMAC < 0 || opts.MinMAC > maxDigest {
 		fault = fmt.Errorf("shortest MAC of %d octets: need 0 to %d", opts.MinMAC, maxDigest)
