@@ -217,12 +217,12 @@ func (e *stream) found(f *historyFound) {
 	e.reading = false
 	if f.err != nil {
 		e.send("trouble", e.s.apology(f.err))
-		return
+	} else {
+		e.merge(f)
+		e.send("history", fragment("timeline", historyOf(e.pasts, e.end)))
+		e.sendNumber()
 	}
-	e.merge(f)
-	e.send("history", fragment("timeline", historyOf(e.pasts, e.end)))
-	e.sendNumber()
-	if e.again {
+	if e.again { // also when it failed: what has changed meanwhile is not asked for again by itself
 		e.read()
 	}
 }

@@ -174,6 +174,27 @@ func TestPagesOfNumbers(t *testing.T) {
 	v.sees("/?q=5551234&zone=phones.example.", 200, "192.0.2.9")
 }
 
+// TestChangeDuringAFailedReading: what changes while a history is being read in vain is read all the same.
+func TestChangeDuringAFailedReading(t *testing.T) {
+	f := newFake()
+	f.moved("5551234", "192.0.2.9", time.Now())
+	w := httptest.NewRecorder()
+	e := &stream{
+		s: serve(t, f, nil), ctx: t.Context(), w: w, rc: http.NewResponseController(w), past: make(chan *historyFound),
+		ask: dnsserver.NumberQuestion{Zone: "phones.example.", Number: "5551234"}, reading: true, again: true,
+	}
+	e.found(&historyFound{err: errors.New("the disk")})
+	if !e.reading {
+		t.Fatal("it is not read again")
+	}
+	for e.reading {
+		e.found(<-e.past)
+	}
+	if text := w.Body.String(); !strings.Contains(text, "event: trouble") || !strings.Contains(text, "event: history") || len(e.pasts) != 1 {
+		t.Errorf("%s", text)
+	}
+}
+
 func TestStreamTellsWhatChanges(t *testing.T) {
 	f := newFake()
 	begun := time.Now().Add(-time.Hour)
