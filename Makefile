@@ -56,7 +56,7 @@ unit: ## the tests that need no peers
 check: ## gofmt, vet, staticcheck, cross builds
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
-	$(GO) vet -tags hard ./integration/hard
+	$(GO) vet -tags hard ./integration/hard ./zone/store
 	$(GO) vet -tags soak ./integration/soak
 	$(GO) vet -tags web ./integration/web
 	$(GO) run $(STATICCHECK) ./...

@@ -9,7 +9,6 @@ import (
 	"github.com/miekg/dns"
 
 	"dialtone/update/acl"
-	"dialtone/zone/rr"
 )
 
 // junkTSIG adds a TSIG that is no good.
@@ -27,11 +26,7 @@ func withEDNS(m *dns.Msg) *dns.Msg { m.SetEdns0(1232, false); return m }
 // address is proven here, and nothing is allowed: what is sent back is an error with the reason in words.
 func TestAmplificationOfTheRest(t *testing.T) {
 	o := testOptions(t)
-	list, err := acl.Compile(rr.MustName(apex), []acl.Rule{{AnyKey: true, Actions: acl.Update, SelfNumber: true}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.Zones[0].ACL = list
+	o.Zones[0].ACL = rules(t, apex, acl.Rule{AnyKey: true, Actions: acl.Update, SelfNumber: true})
 	s, _ := start(t, o)
 	odd := strings.Repeat(strings.Repeat(`\000`, 60)+".", 3) + apex
 	now := time.Now()

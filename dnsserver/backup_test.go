@@ -17,7 +17,6 @@ import (
 
 	"dialtone/dnsserver/control"
 	"dialtone/update/acl"
-	"dialtone/zone/rr"
 )
 
 // backupTo makes a backup as the command does.
@@ -70,13 +69,10 @@ func TestBackupWhileServingAndRestore(t *testing.T) {
 	var clock testClock
 	o := phoneKeyOptions(t)
 	o.Now = clock.now
-	var err error
-	if o.Zones[0].ACL, err = acl.Compile(rr.MustName(apex), []acl.Rule{
-		{AnyKey: true, Actions: acl.Update, SelfNumber: true},
-		{Addresses: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Actions: acl.Transfer},
-	}); err != nil {
-		t.Fatal(err)
-	}
+	o.Zones[0].ACL = rules(t, apex,
+		acl.Rule{AnyKey: true, Actions: acl.Update, SelfNumber: true},
+		acl.Rule{Addresses: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Actions: acl.Transfer},
+	)
 	s, stop := start(t, o)
 	to := s.Addrs()[0]
 	c := command(t, o)
@@ -127,9 +123,9 @@ func TestBackupWhileServingAndRestore(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	for _, d := range []struct{ dir, want string }{{first, `"action":"backup"`}, {o.DataDir, `"action":"restore"`}} {
-		audit, err := os.ReadFile(filepath.Join(d.dir, control.AuditName))
-		if err != nil || !strings.Contains(string(audit), d.want) {
-			t.Errorf("audit log without %s: %s%v", d.want, audit, err)
+		audit := auditLog(t, d.dir)
+		if !strings.Contains(audit, d.want) {
+			t.Errorf("audit log without %s: %s", d.want, audit)
 		}
 	}
 	// What the key signed before the backup is no more taken than before.

@@ -21,14 +21,10 @@ func TestBadInputOfPhones(t *testing.T) {
 		long   = "1234567890123456." + apex
 	)
 	o := testOptions(t)
-	list, err := acl.Compile(rr.MustName(apex), []acl.Rule{
-		{AnyKey: true, Actions: acl.Update, SelfNumber: true, MaxRecords: 4},
-		{Keys: []rr.Name{rr.MustName(pbx)}, Actions: acl.Update, Numbers: []string{"2000-2999", "44*"}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.Zones[0].ACL = list
+	o.Zones[0].ACL = rules(t, apex,
+		acl.Rule{AnyKey: true, Actions: acl.Update, SelfNumber: true, MaxRecords: 4},
+		acl.Rule{Keys: []rr.Name{rr.MustName(pbx)}, Actions: acl.Update, Numbers: []string{"2000-2999", "44*"}},
+	)
 	keys := map[string]string{keyName: secret}
 	for _, name := range []string{pbx, letter, long, "*." + apex, "_1." + apex} {
 		o.Keys = append(o.Keys, tsig.Key{Name: rr.MustName(name), Algorithm: tsig.HMACSHA256, Secret: o.Keys[0].Secret})

@@ -138,10 +138,7 @@ func BenchmarkSignedUpdate(b *testing.B) {
 
 func benchmarkSignedUpdate(b *testing.B, numbers int, lease bool) {
 	o := testOptions(b)
-	list, err := acl.Compile(rr.MustName(apex), []acl.Rule{{AnyKey: true, Actions: acl.Update}})
-	if err != nil {
-		b.Fatal(err)
-	}
+	list := rules(b, apex, acl.Rule{AnyKey: true, Actions: acl.Update})
 	o.Zones[0].Text, o.Zones[0].ACL = manyNumbers(numbers), list
 	s, _ := start(b, o)
 	// A number has two messages, so that each changes what the other left.

@@ -19,7 +19,6 @@ import (
 	"dialtone/dnsserver/keys"
 	"dialtone/update/acl"
 	"dialtone/update/tsig"
-	"dialtone/zone/rr"
 )
 
 // phoneKeyOptions serve a zone whose numbers have derived keys, each of which may
@@ -27,16 +26,23 @@ import (
 func phoneKeyOptions(t testing.TB) Options {
 	t.Helper()
 	o := testOptions(t)
-	list, err := acl.Compile(rr.MustName(apex), []acl.Rule{{AnyKey: true, Actions: acl.Update, SelfNumber: true}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	list := rules(t, apex, acl.Rule{AnyKey: true, Actions: acl.Update, SelfNumber: true})
 	seed, err := tsig.NewSeed(make([]byte, tsig.MinSeed))
 	if err != nil {
 		t.Fatal(err)
 	}
 	o.Zones[0].ACL, o.Zones[0].Seed = list, seed
 	return o
+}
+
+// auditLog is all that was noted in a data directory.
+func auditLog(t testing.TB, dir string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, control.AuditName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // command does what a command does.
@@ -141,9 +147,9 @@ func TestKeysWhileServing(t *testing.T) {
 	want("imported before the restart", other, dns.RcodeSuccess, 0)
 	want("made without a server", third, dns.RcodeSuccess, 0)
 	want("blocked before the restart", kept, dns.RcodeNotAuth, dns.RcodeBadKey)
-	audit, err := os.ReadFile(filepath.Join(o.DataDir, control.AuditName))
-	if err != nil || strings.Count(string(audit), "\n") != 6 {
-		t.Errorf("audit log:\n%s%v", audit, err)
+	audit := auditLog(t, o.DataDir)
+	if strings.Count(audit, "\n") != 6 {
+		t.Errorf("audit log:\n%s", audit)
 	}
 }
 

@@ -84,11 +84,7 @@ func TestClockFarAhead(t *testing.T) {
 // is known.
 func TestSourceOfACopy(t *testing.T) {
 	o := testOptions(t)
-	list, err := acl.Compile(rr.MustName(apex), []acl.Rule{{AnyKey: true, Actions: acl.Update, SelfNumber: true, SourceAddress: true}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.Zones[0].ACL = list
+	o.Zones[0].ACL = rules(t, apex, acl.Rule{AnyKey: true, Actions: acl.Update, SelfNumber: true, SourceAddress: true})
 	s, _ := start(t, o)
 	raw := at(t, moved("0.0.0.0"), time.Now())
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 66)}}
@@ -215,11 +211,7 @@ func TestSharedKeyMayBeLate(t *testing.T) {
 	o := testOptions(t)
 	o.Now = clock.now
 	o.Keys = append(o.Keys, tsig.Key{Name: rr.MustName(shared), Algorithm: tsig.HMACSHA256, Secret: o.Keys[0].Secret})
-	list, err := acl.Compile(rr.MustName(apex), []acl.Rule{{AnyKey: true, Actions: acl.Update}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.Zones[0].ACL = list
+	o.Zones[0].ACL = rules(t, apex, acl.Rule{AnyKey: true, Actions: acl.Update})
 	s, _ := start(t, o)
 	now := time.Now()
 	by := func(address string, signed time.Time) []byte {

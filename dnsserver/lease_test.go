@@ -177,21 +177,20 @@ func at(t *testing.T, m *dns.Msg, signed time.Time) []byte {
 }
 
 // moved is an update of the key's number.
-func moved(address string) *dns.Msg {
+func moved(address string) *dns.Msg { return movedTo(keyName, address) }
+
+// movedTo is the update by which a number comes to an address and leaves the one that it had.
+func movedTo(name, address string) *dns.Msg {
 	m := new(dns.Msg).SetUpdate(apex)
-	m.RemoveRRset(parseAll([]string{keyName + " 0 A 192.0.2.1"}))
-	m.Insert(parseAll([]string{keyName + " 60 A " + address}))
+	m.RemoveRRset(parseAll([]string{name + " 0 A 192.0.2.1"}))
+	m.Insert(parseAll([]string{name + " 60 A " + address}))
 	return m
 }
 
 // TestUpdateSentAgain gets its first answer, and is not done again.
 func TestUpdateSentAgain(t *testing.T) {
 	o := testOptions(t)
-	list, err := acl.Compile(rr.MustName(apex), []acl.Rule{{AnyKey: true, Actions: acl.Update, SelfNumber: true}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.Zones[0].ACL = list
+	o.Zones[0].ACL = rules(t, apex, acl.Rule{AnyKey: true, Actions: acl.Update, SelfNumber: true})
 	s, _ := start(t, o)
 	to := s.Addrs()[0]
 	now := time.Now()

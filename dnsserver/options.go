@@ -157,8 +157,8 @@ type Limits struct {
 	// NamesPerNumber is how many names with records a phone may have below its number (32), by rules with
 	// self_number.
 	NamesPerNumber int
-	// SlowQueue is how many UDP messages that are not plain queries may wait for a worker (2048),
-	// shared out by client address.
+	// SlowQueue is how many UDP messages that are not plain queries may wait for a worker (2048), and as many
+	// again of senders that are known: see slowQueues. Senders take turns.
 	SlowQueue int
 	// SourceUpdates is how many signed updates that took the address that they came from are remembered
 	// for 20 minutes, some 200 octets each (100,000). More are refused.

@@ -11,7 +11,6 @@ import (
 
 	"dialtone/update"
 	"dialtone/update/acl"
-	"dialtone/zone/rr"
 )
 
 // pair is a number's key pair.
@@ -57,13 +56,10 @@ func keyOptions(t *testing.T, clock *testClock, provisioned ...pair) Options {
 	t.Helper()
 	o := testOptions(t)
 	o.Now = clock.now
-	list, err := acl.Compile(rr.MustName(apex), []acl.Rule{
-		{AnyKey: true, Actions: acl.Update, SelfNumber: true},
-		{AnyKey: true, Actions: acl.Update, SelfNumber: true, Numbers: []string{"2000-2999"}, FirstCome: true},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	list := rules(t, apex,
+		acl.Rule{AnyKey: true, Actions: acl.Update, SelfNumber: true},
+		acl.Rule{AnyKey: true, Actions: acl.Update, SelfNumber: true, Numbers: []string{"2000-2999"}, FirstCome: true},
+	)
 	o.Zones[0].ACL, o.Zones[0].Lease = list, update.LeaseLimits{Min: 1, Max: 3600, KeyMax: 7200}
 	for _, p := range provisioned {
 		o.Zones[0].Text += p.KEY.String() + "\n"

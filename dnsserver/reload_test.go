@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -52,15 +51,6 @@ func (r *reloadable) reload(t testing.TB, changes, restart []string) {
 	}
 }
 
-func rules(t testing.TB, zone string, list ...acl.Rule) acl.List {
-	t.Helper()
-	l, err := acl.Compile(rr.MustName(zone), list)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
-
 // secondZone may be updated and transferred by anybody on this machine.
 func secondZone(t testing.TB) ZoneOptions {
 	local := acl.Rule{Addresses: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Actions: acl.Update | acl.Transfer}
@@ -81,8 +71,8 @@ func rcodeOf(t testing.TB, s *Server, m *dns.Msg) string {
 func TestReloadOfNothing(t *testing.T) {
 	r := startReloadable(t, testOptions(t))
 	r.reload(t, nil, nil)
-	if lines, err := os.ReadFile(filepath.Join(r.o.DataDir, control.AuditName)); err != nil || !strings.Contains(string(lines), `"action":"reload","who":{"uid":7},"detail":"nothing has changed"`) {
-		t.Errorf("%s, %v", lines, err)
+	if lines := auditLog(t, r.o.DataDir); !strings.Contains(lines, `"action":"reload","who":{"uid":7},"detail":"nothing has changed"`) {
+		t.Error(lines)
 	}
 }
 

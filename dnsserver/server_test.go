@@ -38,17 +38,24 @@ const (
 	secret  = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"
 )
 
+// rules compiles an access control list.
+func rules(t testing.TB, zone string, list ...acl.Rule) acl.List {
+	t.Helper()
+	l, err := acl.Compile(rr.MustName(zone), list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
 // testOptions serves one zone on free ports of 127.0.0.1. Unsigned updates and transfers are allowed
 // from 127.0.0.1, and the key may update its own name.
 func testOptions(t testing.TB) Options {
 	t.Helper()
-	list, err := acl.Compile(rr.MustName(apex), []acl.Rule{
-		{Addresses: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Actions: acl.Update | acl.Transfer},
-		{AnyKey: true, Actions: acl.Update, Owner: acl.OwnerKey, Types: []uint16{dns.TypeA, dns.TypeAAAA}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	list := rules(t, apex,
+		acl.Rule{Addresses: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Actions: acl.Update | acl.Transfer},
+		acl.Rule{AnyKey: true, Actions: acl.Update, Owner: acl.OwnerKey, Types: []uint16{dns.TypeA, dns.TypeAAAA}},
+	)
 	raw, _ := base64.StdEncoding.DecodeString(secret)
 	return Options{
 		Listen:   []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")},

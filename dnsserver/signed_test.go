@@ -14,11 +14,7 @@ import (
 
 func TestSignedTransfer(t *testing.T) {
 	o := testOptions(t)
-	list, err := acl.Compile(rr.MustName(apex), []acl.Rule{{Keys: []rr.Name{rr.MustName(keyName)}, Actions: acl.Transfer}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.Zones[0].ACL = list
+	o.Zones[0].ACL = rules(t, apex, acl.Rule{Keys: []rr.Name{rr.MustName(keyName)}, Actions: acl.Transfer})
 	s, _ := start(t, o)
 	to := s.Addrs()[0]
 	if reply := ask(t, "tcp", to, new(dns.Msg).SetAxfr(apex)); reply.Rcode != dns.RcodeRefused {

@@ -167,9 +167,9 @@ func TestLogLevelByCommand(t *testing.T) {
 	if _, err := call("loud"); !errors.As(err, &mistake) {
 		t.Errorf("%v", err)
 	}
-	audit, err := os.ReadFile(filepath.Join(o.DataDir, control.AuditName))
-	if err != nil || strings.Count(string(audit), "\n") != 1 || !strings.Contains(string(audit), `"action":"log-level"`) || !strings.Contains(string(audit), `"detail":"info to error"`) {
-		t.Errorf("%s, %v", audit, err)
+	audit := auditLog(t, o.DataDir)
+	if strings.Count(audit, "\n") != 1 || !strings.Contains(audit, `"action":"log-level"`) || !strings.Contains(audit, `"detail":"info to error"`) {
+		t.Errorf("%s", audit)
 	}
 }
 

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -113,11 +111,7 @@ func TestFrozenZone(t *testing.T) {
 	to := s.Addrs()[0]
 	c := command(t, o)
 	lease := func(number, address string) *dns.Msg {
-		m := new(dns.Msg)
-		m.SetUpdate(apex)
-		m.RemoveRRset(parseAll([]string{number + "." + apex + " 60 A 192.0.2.1"}))
-		m.Insert(parseAll([]string{number + "." + apex + " 60 A " + address}))
-		return withLease(m, leaseData(600))
+		return withLease(movedTo(number+"."+apex, address), leaseData(600))
 	}
 	for _, number := range []string{"1", "2"} {
 		if r := ask(t, "tcp", to, lease(number, "192.0.2.1")); r.Rcode != dns.RcodeSuccess {
@@ -185,9 +179,9 @@ func TestFrozenZone(t *testing.T) {
 	if r := ask(t, "udp", s.Addrs()[0], insert("4."+apex+" 60 A 192.0.2.3")); r.Rcode != dns.RcodeSuccess {
 		t.Errorf("after a start: %s", r)
 	}
-	audit, err := os.ReadFile(filepath.Join(o.DataDir, control.AuditName))
-	if err != nil || strings.Count(string(audit), `"action":"zone freeze"`) != 2 || strings.Count(string(audit), `"action":"zone thaw"`) != 1 {
-		t.Errorf("audit log:\n%s%v", audit, err)
+	audit := auditLog(t, o.DataDir)
+	if strings.Count(audit, `"action":"zone freeze"`) != 2 || strings.Count(audit, `"action":"zone thaw"`) != 1 {
+		t.Errorf("audit log:\n%s", audit)
 	}
 }
 
@@ -343,9 +337,9 @@ func TestZoneImport(t *testing.T) {
 	}
 	s, _ = start(t, o)
 	wantAnswer(t, s.Addrs()[0], "2."+apex, "192.0.2.22")
-	audit, err := os.ReadFile(filepath.Join(o.DataDir, control.AuditName))
-	if err != nil || strings.Count(string(audit), `"action":"zone import"`) != 4 || !strings.Contains(string(audit), "edited.zone: 3 records deleted, 3 added, serial 4 to 5") {
-		t.Errorf("audit log:\n%s%v", audit, err)
+	audit := auditLog(t, o.DataDir)
+	if strings.Count(audit, `"action":"zone import"`) != 4 || !strings.Contains(audit, "edited.zone: 3 records deleted, 3 added, serial 4 to 5") {
+		t.Errorf("audit log:\n%s", audit)
 	}
 }
 
@@ -376,10 +370,8 @@ func TestZoneImportAndLeases(t *testing.T) {
 	defer c.Close()
 	update := func(address string) {
 		t.Helper()
-		m := new(dns.Msg)
-		m.SetUpdate(apex)
-		m.RemoveRRset(parseAll([]string{"1." + apex + " 60 A 192.0.2.1"}))
-		m.Insert(parseAll([]string{"1." + apex + " 60 A " + address, "_sip._udp.1." + apex + " 60 SRV 0 0 5060 1." + apex}))
+		m := movedTo("1."+apex, address)
+		m.Insert(parseAll([]string{"_sip._udp.1." + apex + " 60 SRV 0 0 5060 1." + apex}))
 		if r := ask(t, "tcp", to, withLease(m, leaseData(600))); r.Rcode != dns.RcodeSuccess {
 			t.Fatal(r)
 		}

@@ -141,16 +141,22 @@ func TestBackupsWhileUpdatesGoOn(t *testing.T) {
 	}
 }
 
-// TestSecondariesAfterARestore: NSD and Knot have changes that are lost, and follow the restored server all the same. Whoever has
-// a lost serial is led to what is there now.
-func TestSecondariesAfterARestore(t *testing.T) {
+// followed starts a server with a zone of so many padded names, of which NSD and Knot are secondaries.
+func followed(t *testing.T, names int) (server *peertest.Server, secondaries []*peertest.Server) {
+	t.Helper()
 	ports := []int{peertest.Port(t), peertest.Port(t)}
 	config := openConfig(phones) + fmt.Sprintf("    notify: [\"127.0.0.1:%d\", \"127.0.0.1:%d\"]\n", ports[0], ports[1])
-	server := peertest.Dialtone(t, phones, config, map[string]string{peertest.ZoneFile(phones): paddedFile(200)})
-	peers := []*peertest.Server{
+	server = peertest.Dialtone(t, phones, config, map[string]string{peertest.ZoneFile(phones): paddedFile(names)})
+	return server, []*peertest.Server{
 		peertest.NSD(t, phones, peertest.NSDSecondary(phones, server.Addr, nil), nil, ports[0]),
 		peertest.Knot(t, phones, peertest.KnotSecondary(phones, server.Addr, nil), nil, ports[1]),
 	}
+}
+
+// TestSecondariesAfterARestore: NSD and Knot have changes that are lost, and follow the restored server all the same. Whoever has
+// a lost serial is led to what is there now.
+func TestSecondariesAfterARestore(t *testing.T) {
+	server, peers := followed(t, 200)
 	converged := func() {
 		t.Helper()
 		for _, p := range peers {
@@ -256,13 +262,7 @@ func addOddRecords(t *testing.T, s *subject) (taken int) {
 
 // TestImportIsFollowedByIXFR: what an import changes reaches NSD and Knot as a difference, as any update does.
 func TestImportIsFollowedByIXFR(t *testing.T) {
-	ports := []int{peertest.Port(t), peertest.Port(t)}
-	config := openConfig(phones) + fmt.Sprintf("    notify: [\"127.0.0.1:%d\", \"127.0.0.1:%d\"]\n", ports[0], ports[1])
-	server := peertest.Dialtone(t, phones, config, map[string]string{peertest.ZoneFile(phones): paddedFile(2000)})
-	peers := []*peertest.Server{
-		peertest.NSD(t, phones, peertest.NSDSecondary(phones, server.Addr, nil), nil, ports[0]),
-		peertest.Knot(t, phones, peertest.KnotSecondary(phones, server.Addr, nil), nil, ports[1]),
-	}
+	server, peers := followed(t, 2000)
 	for _, p := range peers {
 		peertest.Converged(t, time.Minute, phones, server, p, peertest.View{FoldCase: true})
 	}

@@ -8,8 +8,6 @@ import (
 	"dialtone/integration/peertest"
 )
 
-var errNotYet = errors.New("not yet")
-
 // TestFloodsDoNotHarm is the quick form of hard.TestFloods: a second of each flood. Nothing of a good client may fail, and
 // the limit that a flood runs into must be counted. How long the client waits is not judged here.
 func TestFloodsDoNotHarm(t *testing.T) {
@@ -39,7 +37,7 @@ func TestFloodsDoNotHarm(t *testing.T) {
 			if row.limit != "" { // the flood has risen
 				peertest.Eventually(t, peertest.Patience, "the flood reaches the limit "+row.limit, func() error {
 					if s.Hits(t, row.limit) == 0 {
-						return errNotYet
+						return errors.New("not yet")
 					}
 					return nil
 				})

@@ -2,9 +2,7 @@ package integration
 
 import (
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -31,16 +29,8 @@ func limitedServer(t *testing.T, slip string) (s *peertest.Server, metrics func(
 	config := strings.NewReplacer("METRICS", port, "SLIP", slip).Replace(rateLimitConfig)
 	s = peertest.Dialtone(t, phones, config, map[string]string{"zone.db": phonesFile})
 	metrics = func() string {
-		r, err := http.Get("http://127.0.0.1:" + port + "/metrics")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Body.Close()
-		text, err := io.ReadAll(r.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text)
+		_, text := get(t, "http://127.0.0.1:"+port+"/metrics")
+		return text
 	}
 	c, err := net.Dial("udp", s.Addr)
 	if err != nil {

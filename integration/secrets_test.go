@@ -102,9 +102,9 @@ func TestSecretsAreNowhereToBeSeen(t *testing.T) {
 		seen[fmt.Sprintf("config check of fault %d", i)] = run("config", "check", path)
 	}
 	pages(t, web, seen)
-	seen["metrics"] = fetched(t, "http://127.0.0.1:"+metrics+"/metrics")
+	_, seen["metrics"] = get(t, "http://127.0.0.1:"+metrics+"/metrics")
 	for _, name := range []string{"cmdline", "environ"} {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", s.PID(), name))
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", s.Pid(), name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +161,7 @@ func useKeys(t *testing.T, addr, phone string) {
 func pages(t *testing.T, port string, seen map[string]string) {
 	t.Helper()
 	base := "http://127.0.0.1:" + port
-	seen["the page"] = fetched(t, base+"/")
+	_, seen["the page"] = get(t, base+"/")
 	r, err := http.PostForm(base+"/login", url.Values{"token": {"wrong" + secretToken[5:]}})
 	if err != nil {
 		t.Fatal(err)
@@ -172,20 +172,6 @@ func pages(t *testing.T, port string, seen map[string]string) {
 		t.Errorf("a wrong token: %s, %v", r.Status, err)
 	}
 	seen["the page for a wrong token"] = string(body) + fmt.Sprint(r.Header)
-}
-
-func fetched(t *testing.T, address string) string {
-	t.Helper()
-	r, err := http.Get(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = r.Body.Close() }()
-	b, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
 }
 
 // modes wants all that the server made to be for its user alone.

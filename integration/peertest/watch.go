@@ -11,13 +11,10 @@ import (
 	"time"
 )
 
-// PID is the process of the program.
-func (p *Process) PID() int { return p.cmd.Process.Pid }
-
 // Memory gives what a process has in memory now and had at most, in octets.
 func (p *Process) Memory(t testing.TB) (now, most int64) {
 	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
 	if err != nil {
 		t.Fatal(err)
 	}
