@@ -126,7 +126,8 @@ func (t *trimmer) start() {
 
 // run is one trim; Close waits for it.
 func (t *trimmer) run(now time.Time) {
-	if err := t.z.o.Store.Trim(now, t.z.bounds.Load().JournalMaxAge, t.z.bounds.Load().JournalMaxSize); err != nil && t.z.Failed() == nil {
+	b := t.z.bounds.Load()
+	if err := t.z.o.Store.Trim(now, b.JournalMaxAge, b.JournalMaxSize); err != nil && t.z.Failed() == nil {
 		t.z.log.Warn("journal is not trimmed", "op", "trim", "zone", t.z.apex.String(), "err", err)
 	}
 	t.done <- struct{}{}

@@ -38,7 +38,8 @@ type Queue[T any] struct {
 	// What is kept for the next items, at most keep of each.
 	freeItems   *item[T]
 	freeSenders *sender[T]
-	kept        int
+	keptItems   int
+	keptSenders int
 }
 
 // keep is how many items an empty queue keeps memory for.
@@ -111,6 +112,7 @@ func (q *Queue[T]) enter(id uint64) *sender[T] {
 	if s == nil {
 		s = new(sender[T])
 	} else {
+		q.keptSenders--
 		q.freeSenders, s.next = s.next, nil
 	}
 	s.id = id
@@ -137,7 +139,7 @@ func (q *Queue[T]) newItem() *item[T] {
 	if x == nil {
 		return new(item[T])
 	}
-	q.kept--
+	q.keptItems--
 	q.freeItems, x.next = x.next, nil
 	return x
 }
@@ -158,8 +160,8 @@ func (q *Queue[T]) Take() (v T, ok bool) {
 	}
 	q.turn(s)
 	*x = item[T]{}
-	if q.kept < keep {
-		q.kept++
+	if q.keptItems < keep {
+		q.keptItems++
 		x.next, q.freeItems = q.freeItems, x
 	}
 	return v, true
@@ -187,7 +189,8 @@ func (q *Queue[T]) turn(s *sender[T]) {
 		q.most = 0
 	}
 	s.at = nil
-	if q.kept < keep {
+	if q.keptSenders < keep {
+		q.keptSenders++
 		s.next, q.freeSenders = q.freeSenders, s
 	}
 }
@@ -216,6 +219,3 @@ func (q *Queue[T]) Len() int { return q.n }
 
 // Weight is the sum of the weights.
 func (q *Queue[T]) Weight() int { return q.weight }
-
-// Senders is how many have something in the queue.
-func (q *Queue[T]) Senders() int { return len(q.senders) }

@@ -79,8 +79,8 @@ func TestQueueIsItsModel(t *testing.T) {
 			}
 		}
 		_, weight, n := m.weights(0)
-		if q.Len() != n || q.Weight() != weight || q.Senders() != len(m.turns) {
-			t.Fatalf("step %d: %d items of %d senders that weigh %d, want %d, %d, %d", i, q.Len(), q.Senders(), q.Weight(), n, len(m.turns), weight)
+		if q.Len() != n || q.Weight() != weight || len(q.senders) != len(m.turns) {
+			t.Fatalf("step %d: %d items of %d senders that weigh %d, want %d, %d, %d", i, q.Len(), len(q.senders), q.Weight(), n, len(m.turns), weight)
 		}
 		for id := range uint64(4) {
 			if q.Has(id) != (len(m.waits[id]) > 0) {
@@ -153,6 +153,10 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	var q Queue[int]
 	for i := range 10_000 {
 		q.Put(uint64(i), i, 1, 1<<20)
+	}
+	for range 5_000 { // senders leave, and no new one comes
+		q.Take()
+		q.Put(9_999, 0, 1, 1<<20)
 	}
 	for q.Len() > 0 {
 		q.Take()

@@ -75,14 +75,14 @@ func (s *Store) Backup(to io.Writer, o BackupOptions) (h backup.Header, err erro
 }
 
 func (s *Store) backupHeader(sn *snapshot, o BackupOptions) (h backup.Header, err error) {
-	h = backup.Header{StoreFormat: FormatVersion, Time: o.Time.UTC(), Since: o.Since, Base: o.Base}
+	h = backup.Header{Time: o.Time.UTC(), Since: o.Since, Base: o.Base}
 	var last mark
 	err = sn.read(func(txn *badger.Txn) error {
-		if v, err := get(txn, []byte{kindFormat}); err != nil || len(v) != 4 {
+		v, err := get(txn, []byte{kindFormat})
+		if err != nil || len(v) != 4 {
 			return errors.Join(err, corrupt("format version"))
-		} else {
-			h.StoreFormat = binary.BigEndian.Uint32(v)
 		}
+		h.StoreFormat = binary.BigEndian.Uint32(v)
 		h.Version = txn.ReadTs()
 		if err := last.read(txn); err != nil {
 			return err
@@ -97,9 +97,8 @@ func (s *Store) backupHeader(sn *snapshot, o BackupOptions) (h backup.Header, er
 				return false, fmt.Errorf("zone %s: %w: %v", apex, corrupt("zone without meta"), err)
 			}
 			var m meta
-			h.Zones = append(h.Zones, backup.Zone{Name: apex.String()})
 			err = m.decode(v)
-			h.Zones[len(h.Zones)-1].Serial = m.serial
+			h.Zones = append(h.Zones, backup.Zone{Name: apex.String(), Serial: m.serial})
 			return true, err
 		})
 	})

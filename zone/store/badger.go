@@ -92,11 +92,13 @@ func (s *Store) openBadger(how files.How) (*badger.DB, error) {
 	if err := s.checkSpace(s.forTables()); err != nil {
 		return nil, &DirError{Dir: s.o.Dir, Problem: "cannot be opened", Err: err, Hint: "make room"}
 	}
-	if locked(s.o.Dir) {
-		return nil, s.openError(nil)
+	// Another process that starts now must not write meanwhile: what it does to the
+	// MANIFEST would look like damage, or be taken back.
+	if !lock(s.dir) {
+		return nil, inUse(s.o.Dir)
 	}
 	o := s.badgerOptions()
-	err := s.verify(how)
+	err := errors.Join(s.verify(how), unlock(s.dir))
 	if err == nil {
 		err = s.emptyLargeLogs(o)
 	}
@@ -149,11 +151,15 @@ func (s *Store) openError(err error) error {
 		return err
 	}
 	if locked(s.o.Dir) {
-		return &DirError{Dir: s.o.Dir, Problem: "is in use by another process",
-			Hint: "stop that process, or name another directory", InUse: true}
+		return inUse(s.o.Dir)
 	}
 	return &DirError{Dir: s.o.Dir, Problem: "cannot be opened", Err: err,
 		Hint: "see whether its files are complete and may be written, or restore a backup"}
+}
+
+func inUse(dir string) error {
+	return &DirError{Dir: dir, Problem: "is in use by another process",
+		Hint: "stop that process, or name another directory", InUse: true}
 }
 
 // heal opens Badger again after a failed write. It gives up waiting after

@@ -103,8 +103,7 @@ func (b *builder) open(fit func(root *os.Root, dir string) error) (err error) {
 		return err
 	}
 	if !lock(s.dir) {
-		err = &DirError{Dir: s.o.Dir, Problem: "is in use by another process",
-			Hint: "stop that process, or name another directory", InUse: true}
+		err = inUse(s.o.Dir)
 	} else {
 		err = fit(s.root, s.o.Dir)
 	}

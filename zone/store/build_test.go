@@ -116,14 +116,8 @@ func TestBuildAtEveryCrash(t *testing.T) {
 	list, want := twoZones()
 	for n := 0; ; n++ {
 		o := testOptions(t.TempDir())
-		left := n
 		b := newBuilder(o, buildDir)
-		b.step = func() error {
-			if left--; left < 0 {
-				return errTest
-			}
-			return nil
-		}
+		b.step = failsAfter(n)
 		err := b.build(contents(list...))
 		if err != nil && !errors.Is(err, errTest) {
 			t.Fatal(err)

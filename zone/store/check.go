@@ -115,30 +115,28 @@ func Check(o CheckOptions) (*Report, error) {
 
 // openForCheck opens a directory, and keeps others from it, without writing there.
 func openForCheck(dir string) (*os.Root, *os.File, error) {
-	fail := func(problem string, err error, hint string) (*os.Root, *os.File, error) {
-		return nil, nil, &DirError{Dir: dir, Problem: problem, Err: err, Hint: hint}
-	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return fail("cannot be opened", err, "name the directory that data_dir names")
+		return nil, nil, &DirError{Dir: dir, Problem: "cannot be opened", Err: err, Hint: "name the directory that data_dir names"}
 	}
 	f, err := root.Open(".")
 	if err != nil {
 		root.Close()
-		return fail("cannot be read", err, "give the command as the user that runs dialtone")
-	}
-	if !lock(f) {
-		root.Close()
-		f.Close()
-		return nil, nil, &DirError{Dir: dir, Problem: "is in use by another process", Hint: "stop the server first", InUse: true}
+		return nil, nil, &DirError{Dir: dir, Problem: "cannot be read", Err: err, Hint: "give the command as the user that runs dialtone"}
 	}
 	names, err := fileNames(root)
-	if err == nil && !slices.ContainsFunc(names, func(n string) bool { return files.Ours(n) || n == markFile || n == repairing }) {
-		root.Close()
-		f.Close()
-		return fail("holds no data", nil, "name the directory that data_dir names")
+	switch {
+	case !lock(f):
+		err = &DirError{Dir: dir, Problem: "is in use by another process", Hint: "stop the server first", InUse: true}
+	case err == nil && !slices.ContainsFunc(names, func(n string) bool { return files.Ours(n) || n == markFile || n == repairing }):
+		err = &DirError{Dir: dir, Problem: "holds no data", Hint: "name the directory that data_dir names"}
 	}
-	return root, f, err
+	if err != nil {
+		f.Close()
+		root.Close()
+		return nil, nil, err
+	}
+	return root, f, nil
 }
 
 // checker is one run of Check.
@@ -151,7 +149,6 @@ type checker struct {
 	zones  map[uint32]*zoneCheck // by number
 	drop   map[uint32]bool       // numbers whose data is to be dropped
 	lossy  bool                  // something is lost
-	format bool                  // there is a format version
 }
 
 // read finds everything that is wrong.

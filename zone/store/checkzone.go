@@ -15,7 +15,6 @@ type zoneCheck struct {
 	id     uint32
 	apex   rr.Name
 	lower  rr.Name
-	value  []byte // of the table of zones
 	state  state
 	meta   bool // it was there
 	trim   bool
@@ -35,7 +34,6 @@ type zoneCheck struct {
 	soaData  string
 	staged   uint32 // parts that were found
 	bad      int    // records that cannot be read
-	soaLost  bool
 	highest  uint32 // of all serials that were seen
 	seen     bool   // one was
 }
@@ -74,7 +72,7 @@ func (c *checker) tables() error {
 			c.stray("the table of zones has an entry %q that makes no sense", e.Key)
 			return nil
 		}
-		z := &zoneCheck{id: id, apex: apex, lower: apex.Lower(), value: bytes.Clone(e.Value)}
+		z := &zoneCheck{id: id, apex: apex, lower: apex.Lower()}
 		z.report.Zone = apex.String()
 		c.zones[id] = z
 		return nil
@@ -175,7 +173,6 @@ func (c *checker) entry(e files.Entry) {
 	kind := e.Key[0]
 	switch kind {
 	case kindFormat:
-		c.format = true
 		if len(e.Value) != 4 || binary.BigEndian.Uint32(e.Value) > FormatVersion {
 			c.stray("the format version makes no sense, or is that of a newer dialtone")
 		}
@@ -256,7 +253,7 @@ func (z *zoneCheck) held(c *checker, e files.Entry) {
 		}
 		z.report.Registrations++
 	case len(rest) > 0 && rest[0] == heldSigner:
-		if len(e.Value) != 1+4+8 || e.Value[0] != encHeld || !rr.Name(rest[1:]).Valid() {
+		if _, err := decodeSigner(rr.Name(rest[1:]), e.Value); err != nil {
 			c.fault(z, "what is kept of the signer %q makes no sense", rest[1:])
 		}
 		z.report.Signers++

@@ -48,26 +48,41 @@ func crashCommit(z *Zone, from uint32) *Commit {
 	return change(z, from, to, int(to%phones), 1, int(to))
 }
 
-// writeUntilKilled commits and prints each serial once it is acknowledged.
-func writeUntilKilled(dir string) error {
-	s, err := Open(testOptions(dir))
-	if err != nil {
-		return err
+// giveAddresses does to the addresses of the numbers what the commit to a serial does.
+func giveAddresses(addr []uint32, serial uint32) {
+	addr[serial%phones] = serial
+	if serial%7 == 0 {
+		for i := range addr {
+			addr[i] = serial
+		}
 	}
-	z, err := s.Zone(apex)
-	if err != nil {
-		return err
+}
+
+// openForCrash opens the store of a process that is killed, with the zone as it
+// was left, or anew with serial 1.
+func openForCrash(dir string) (s *Store, z *Zone, serial uint32, err error) {
+	if s, err = Open(testOptions(dir)); err != nil {
+		return nil, nil, 0, err
+	}
+	if z, err = s.Zone(apex); err != nil {
+		return nil, nil, 0, err
 	}
 	m, loaded, err := z.Meta()
 	if err == nil && !loaded {
 		m.Serial = 1
 		err = z.Seed(1, seq(append(manySets(phones, 0), soaSet(1))...))
 	}
+	return s, z, m.Serial, err
+}
+
+// writeUntilKilled commits and prints each serial once it is acknowledged.
+func writeUntilKilled(dir string) error {
+	_, z, serial, err := openForCrash(dir)
 	if err != nil {
 		return err
 	}
-	fmt.Println(m.Serial)
-	for serial := m.Serial; ; serial++ {
+	fmt.Println(serial)
+	for ; ; serial++ {
 		if err := z.Commit(crashCommit(z, serial)); err != nil {
 			return err
 		}
@@ -161,12 +176,7 @@ func checkAfterCrash(t *testing.T, dir string, acked *uint32) {
 	check(t, z)
 	addr := make([]uint32, phones)
 	for serial := uint32(2); serial <= m.Serial; serial++ {
-		addr[serial%phones] = serial
-		if serial%7 == 0 {
-			for i := range addr {
-				addr[i] = serial
-			}
-		}
+		giveAddresses(addr, serial)
 	}
 	want := []OwnedRRset{soaSet(m.Serial)}
 	for i := range addr {

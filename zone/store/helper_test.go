@@ -283,6 +283,16 @@ func readDir(t testing.TB, dir, which string) map[string][]byte {
 	return files
 }
 
+// failsAfter gives what fails when it is called once more than n times.
+func failsAfter(n int) func() error {
+	return func() error {
+		if n--; n < 0 {
+			return errTest
+		}
+		return nil
+	}
+}
+
 type lockedBuffer struct {
 	mu struct{ sync.Mutex }
 	b  bytes.Buffer

@@ -30,19 +30,7 @@ func writeForPower(dir string) error {
 		return err
 	}
 	defer ack.Close()
-	s, err := Open(testOptions(filepath.Join(dir, "data")))
-	if err != nil {
-		return err
-	}
-	z, err := s.Zone(apex)
-	if err != nil {
-		return err
-	}
-	m, loaded, err := z.Meta()
-	if err == nil && !loaded {
-		m.Serial = 1
-		err = z.Seed(1, seq(append(manySets(phones, 0), soaSet(1))...))
-	}
+	s, z, serial, err := openForCrash(filepath.Join(dir, "data"))
 	if err != nil {
 		return err
 	}
@@ -55,10 +43,10 @@ func writeForPower(dir string) error {
 		_, err := ack.WriteAt(binary.BigEndian.AppendUint32(b, generation), 0)
 		return err
 	}
-	if err := served(m.Serial, k.Generation); err != nil {
+	if err := served(serial, k.Generation); err != nil {
 		return err
 	}
-	for serial := m.Serial; serial < powerSerials; serial++ {
+	for ; serial < powerSerials; serial++ {
 		if err := z.Commit(crashCommit(z, serial)); err != nil {
 			return err
 		}
@@ -119,12 +107,7 @@ func states() [][]uint32 {
 	list := [][]uint32{nil, make([]uint32, phones)}
 	for serial := uint32(2); serial <= powerSerials; serial++ {
 		addr := slices.Clone(list[serial-1])
-		addr[serial%phones] = serial
-		if serial%7 == 0 {
-			for i := range addr {
-				addr[i] = serial
-			}
-		}
+		giveAddresses(addr, serial)
 		list = append(list, addr)
 	}
 	return list

@@ -72,10 +72,7 @@ func (c *checker) builder() *builder {
 // rebuild makes the new store.
 func (c *checker) rebuild() error {
 	b := c.builder()
-	if err := c.root.RemoveAll(buildDir); err != nil {
-		return err
-	}
-	if err := c.root.Mkdir(buildDir, 0o700); err != nil {
+	if err := b.prepare(); err != nil {
 		return err
 	}
 	if err := b.write(func() error { return c.copyTo(b) }); err != nil {
@@ -98,10 +95,18 @@ func (c *checker) rebuild() error {
 	if err != nil {
 		return err
 	}
-	if err := c.root.WriteFile(repairing, text, 0o600); err != nil {
+	// It is whole before it has its name: half of it would keep start and repair away.
+	whole := filepath.Join(b.place, repairing)
+	if err := c.root.WriteFile(whole, text, 0o600); err != nil {
 		return err
 	}
-	if err := errors.Join(syncFile(c.root, repairing), c.dir.Sync()); err != nil {
+	if err := syncFile(c.root, whole); err != nil {
+		return err
+	}
+	if err := c.o.step(); err != nil {
+		return err
+	}
+	if err := errors.Join(c.root.Rename(whole, repairing), c.dir.Sync()); err != nil {
 		return err
 	}
 	return c.changePlaces(b, note)
@@ -231,7 +236,6 @@ func (z *zoneCheck) settleSOA() bool {
 		z.soaKey = appendRRsetKey(nil, z.id, z.apex, z.apex, soaType)
 		z.soa, _ = appendRRset(nil, z.apex, soaType, z.newSOA.TTL, []string{z.newSOA.Data})
 		z.soaData = z.newSOA.Data
-		z.soaLost = true
 	}
 	_, err := rr.ParseSOA(z.soaData)
 	return z.soa != nil && err == nil
@@ -281,5 +285,9 @@ func (z *zoneCheck) readable(kind byte, e files.Entry) bool {
 		_, err := decodeRegistration(string(rest[1:]), z.apex, e.Value)
 		return err == nil
 	}
-	return len(rest) > 0 && rest[0] == heldSigner && len(e.Value) == 1+4+8 && e.Value[0] == encHeld && rr.Name(rest[1:]).Valid()
+	if len(rest) == 0 || rest[0] != heldSigner {
+		return false
+	}
+	_, err := decodeSigner(rr.Name(rest[1:]), e.Value)
+	return err == nil
 }

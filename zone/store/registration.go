@@ -224,16 +224,21 @@ func (z *Zone) Signers() (list []rr.Signer, err error) {
 		return nil, ErrNotLoaded
 	}
 	err = z.eachHeld(st.id, heldSigner, func(name, value []byte) (bool, error) {
-		if len(value) != 1+4+8 || value[0] != encHeld || !rr.Name(name).Valid() {
-			return false, corrupt("signer")
-		}
-		list = append(list, rr.Signer{Key: rr.Name(name), Signed: binary.BigEndian.Uint32(value[1:]), Digest: binary.BigEndian.Uint64(value[5:])})
-		return true, nil
+		s, err := decodeSigner(rr.Name(name), value)
+		list = append(list, s)
+		return true, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("signers of zone %s: %w", z.apex, err)
 	}
 	return list, nil
+}
+
+func decodeSigner(key rr.Name, value []byte) (s rr.Signer, err error) {
+	if len(value) != 1+4+8 || value[0] != encHeld || !key.Valid() {
+		return s, corrupt("signer")
+	}
+	return rr.Signer{Key: key, Signed: binary.BigEndian.Uint32(value[1:]), Digest: binary.BigEndian.Uint64(value[5:])}, nil
 }
 
 func (z *Zone) eachHeld(id uint32, what byte, f func(name, value []byte) (more bool, err error)) error {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dialtone/zone/rr"
+	"dialtone/zone/store/files"
 )
 
 // Restore reads all files to their ends first, and changes nothing before all of
@@ -317,18 +318,9 @@ func refuseFull(root *os.Root, dir string, others []string) error {
 	return nil
 }
 
-// isStoreFile knows Badger's files.
-func isStoreFile(name string) bool {
-	switch name {
-	case "DISCARD", "KEYREGISTRY", "LOCK":
-		return true
-	}
-	switch filepath.Ext(name) {
-	case ".sst", ".vlog", walSuffix:
-		return true
-	}
-	return false
-}
+// isStoreFile knows Badger's files, but for the manifest: where that is, nothing
+// is unfinished.
+func isStoreFile(name string) bool { return name == "LOCK" || name != manifest && files.Ours(name) }
 
 // clear removes what a Restore or Build has left.
 func (b *builder) clear() error {

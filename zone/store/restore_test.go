@@ -139,14 +139,8 @@ func TestRestoreAtEveryCrash(t *testing.T) {
 	want := everything(t, s)
 	for n := 0; ; n++ {
 		o := testOptions(t.TempDir())
-		left := n
 		b := newBuilder(o, restoreDir)
-		b.step = func() error {
-			if left--; left < 0 {
-				return errTest
-			}
-			return nil
-		}
+		b.step = failsAfter(n)
 		_, err := b.restore([]string{path}, &RestoreOptions{Now: madeAt, ctx: t.Context()})
 		if err != nil && !errors.Is(err, errTest) {
 			t.Fatal(err)

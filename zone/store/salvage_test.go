@@ -130,16 +130,9 @@ func TestRepairsThatAreInterrupted(t *testing.T) {
 			break
 		}
 	}
-	fault := errors.New("interrupted")
 	for n := 0; ; n++ {
 		o := lay(t, files)
-		left := n
-		_, err := Check(CheckOptions{Dir: o.Dir, Repair: true, step: func() error {
-			if left--; left < 0 {
-				return fault
-			}
-			return nil
-		}})
+		_, err := Check(CheckOptions{Dir: o.Dir, Repair: true, step: failsAfter(n)})
 		if err == nil {
 			if n < 10 {
 				t.Errorf("only %d steps", n)

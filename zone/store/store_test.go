@@ -12,6 +12,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"dialtone/zone/rr"
+	"dialtone/zone/store/files"
 )
 
 func TestBadgerOptions(t *testing.T) {
@@ -153,6 +154,39 @@ func TestOpenRefusesNewerFormat(t *testing.T) {
 	}
 	if locked(dir) {
 		t.Error("a refused directory stays locked")
+	}
+}
+
+// TestNobodyElseWhileAStartVerifies: another process could open the store meanwhile, and
+// change what is being read.
+func TestNobodyElseWhileAStartVerifies(t *testing.T) {
+	s := openStore(t, testOptions(t.TempDir()))
+	seed(t, openZone(t, s, apex), 1)
+	left := readDir(t, s.o.Dir, "all")
+	delete(left, "LOCK")
+	o := lay(t, left)
+	syncs := 0
+	next := &Store{o: o.withDefaults(), dirSync: (*os.File).Sync, dataSync: func(f *os.File) error {
+		if syncs++; !locked(o.Dir) {
+			t.Error("another process may open the store")
+		}
+		return dataSync(f)
+	}}
+	var err error
+	if next.root, next.dir, err = prepareDir(o.Dir); err != nil {
+		t.Fatal(err)
+	}
+	if next.db.DB, err = next.openBadger(files.Start); err != nil {
+		t.Fatal(err)
+	}
+	if syncs == 0 {
+		t.Error("there was no log to verify")
+	}
+	if err := next.closeNow(); err != nil {
+		t.Error(err)
+	}
+	if locked(o.Dir) {
+		t.Error("it stays locked")
 	}
 }
 

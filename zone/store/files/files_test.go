@@ -27,9 +27,9 @@ func logOf(versions int, keys ...string) []byte {
 	}
 	for v := range versions {
 		for _, k := range keys {
-			entry(bitTxn, k, uint64(v+1), "value of "+k)
+			entry(1<<6, k, uint64(v+1), "value of "+k)
 		}
-		entry(bitFinTxn, txnKey, uint64(v+1), string(rune('1'+v)))
+		entry(bitFinTxn, "!badger!txn", uint64(v+1), string(rune('1'+v)))
 	}
 	return append(b, make([]byte, 100)...)
 }

@@ -36,12 +36,10 @@ type Log struct {
 type Txn struct {
 	Version uint64
 	Entries []Entry
-	from    int
 }
 
 const (
-	logHead = 8 + 12 // number of the key that it is encrypted with, which is 0; random octets
-	txnKey  = "!badger!txn"
+	logHead = 8 + 12  // number of the key that it is encrypted with, which is 0; random octets
 	maxKey  = 1 << 10 // ours are shorter
 )
 
@@ -128,7 +126,7 @@ func (l *Log) parse() {
 }
 
 func (l *Log) add(entries []logEntry, version uint64) {
-	t := Txn{Version: version, from: entries[0].from}
+	t := Txn{Version: version}
 	for _, e := range entries {
 		t.Entries = append(t.Entries, e.Entry)
 	}

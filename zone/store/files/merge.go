@@ -14,9 +14,7 @@ type Reader struct {
 	d      *Dir
 	Damage []Damage // of tables, as far as they were read
 	lost   []gap
-	// Doubtful counts what was left out.
-	Doubtful int
-	step     func(octets int64)
+	step   func(octets int64)
 }
 
 // gap is a run of keys of which a table has lost some. What is not newer than
@@ -133,11 +131,7 @@ func (r *Reader) Scan(prefix []byte, yield func(Entry) error) error {
 	for len(h) > 0 {
 		s := h[0]
 		if e := s.at; last == nil || !bytes.Equal(e.Key, last) {
-			switch {
-			case r.doubtful(e, s.level):
-				// An older one is more doubtful still.
-				r.Doubtful++
-			case !e.Deleted:
+			if !e.Deleted && !r.doubtful(e, s.level) { // else an older one is more doubtful still
 				if err := yield(e); err != nil {
 					return err
 				}
@@ -213,7 +207,6 @@ func (s *source) fill() error {
 		if _, _, err := t.mend(); err != nil {
 			return err
 		}
-		s.block = 0
 	}
 	if s.block == len(t.blocks) || s.behind(t.blocks[s.block].first) {
 		s.skip()
@@ -242,7 +235,7 @@ func (s *source) skip() {
 	t := s.tables[0]
 	t.release()
 	s.r.step(t.Octets)
-	s.tables = s.tables[1:]
+	s.tables, s.block = s.tables[1:], 0
 }
 
 // before tells that nothing in front of a key has the prefix.

@@ -219,7 +219,6 @@ const (
 	versionLen = 8 // behind each key: 2^64-1 less the version
 	bitDelete  = 1 << 0
 	bitPointer = 1 << 1 // the value is in the value log
-	bitTxn     = 1 << 6
 	bitFinTxn  = 1 << 7
 )
 
