@@ -170,11 +170,12 @@ func (c *conn) readAll() {
 		wake(c.wake)
 	}()
 	buf, have := make([]byte, readSize), 0
+	turns := turns{y: &c.s.yielder}
 	c.awaitMessage()
 	for {
 		n, err := c.nc.Read(buf[have:])
 		have += n
-		used, ok := c.messages(buf[:have])
+		used, ok := c.messages(buf[:have], &turns)
 		if !ok {
 			return
 		}
@@ -222,7 +223,7 @@ func resize(buf []byte, have int) []byte {
 
 // messages answers all complete messages in b and gives the octets used; false when the connection is
 // closed.
-func (c *conn) messages(b []byte) (used int, ok bool) {
+func (c *conn) messages(b []byte, turns *turns) (used int, ok bool) {
 	defer func() {
 		if used > 0 {
 			wake(c.wake)
@@ -242,6 +243,7 @@ func (c *conn) messages(b []byte) (used int, ok bool) {
 		}
 		c.message(rest[frameLen:size:size])
 		used += size
+		turns.step()
 	}
 }
 
@@ -302,8 +304,7 @@ func (c *conn) message(msg []byte) {
 func (c *conn) queue(reply []byte) {
 	c.mu.Lock()
 	if !c.mu.closed {
-		c.mu.out = binary.BigEndian.AppendUint16(c.mu.out, uint16(len(reply)))
-		c.mu.out = append(c.mu.out, reply...)
+		c.mu.out = appendFrame(c.mu.out, reply)
 	}
 	c.mu.Unlock()
 }

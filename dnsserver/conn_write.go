@@ -10,21 +10,23 @@ import (
 // writeAll writes replies and the messages of transfers until everything is answered after the reader
 // has ended, or the connection is closed.
 func (c *conn) writeAll() {
-	defer c.endWriting()
 	var frames []byte
+	defer func() { c.endWriting(frames) }()
 	for {
-		out, done, ended := c.takeDue(frames)
-		if len(out) == 0 && len(done) == 0 {
+		var done []*pendingUpdate
+		var ended bool
+		frames, done, ended = c.takeDue(frames)
+		if len(frames) == 0 && len(done) == 0 {
 			if ended {
 				return
 			}
 			var ok bool
-			if frames, ok = c.awaitWork(out); !ok {
+			if frames, ok = c.awaitWork(frames); !ok {
 				return
 			}
 			continue
 		}
-		frames = c.finishAll(out, done)
+		frames = c.finishAll(frames, done)
 		if !c.write(frames) {
 			return
 		}
@@ -50,7 +52,9 @@ func (c *conn) takeDue(empty []byte) (out []byte, done []*pendingUpdate, ended b
 	out, done = c.mu.out, c.mu.done
 	inFlight := c.inFlight.Load()
 	if len(out) == 0 && inFlight == 0 && cap(out)+cap(empty) > keepBuffers {
-		out, empty = nil, nil // going to sleep
+		freeFrames(out) // going to sleep
+		freeFrames(empty)
+		out, empty = nil, nil
 	}
 	c.mu.out, c.mu.done = empty[:0], nil
 	c.mu.room.Broadcast()
@@ -95,6 +99,7 @@ func (c *conn) finishAll(frames []byte, done []*pendingUpdate) []byte {
 }
 
 func appendFrame(frames, msg []byte) []byte {
+	frames = roomFor(frames, len(frames)+frameLen+len(msg))
 	frames = binary.BigEndian.AppendUint16(frames, uint16(len(msg)))
 	return append(frames, msg...)
 }
@@ -114,12 +119,14 @@ func (c *conn) write(frames []byte) bool {
 }
 
 // endWriting closes the connection and accounts for the updates whose replies have no way back.
-func (c *conn) endWriting() {
+func (c *conn) endWriting(frames []byte) {
 	c.close()
 	c.mu.Lock()
 	done := c.mu.done
-	c.mu.done = nil
+	freeFrames(c.mu.out)
+	c.mu.out, c.mu.done = nil, nil
 	c.mu.Unlock()
+	freeFrames(frames)
 	for _, u := range done {
 		c.landed()
 		c.s.late.put(u)

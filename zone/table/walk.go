@@ -2,7 +2,7 @@ package table
 
 import (
 	"iter"
-	"slices"
+	"sync"
 	"sync/atomic"
 )
 
@@ -18,15 +18,17 @@ import (
 // both together a fifth.
 func (t *Table) All(version uint64) iter.Seq[Node] { return t.inParts(version, maxPlaces) }
 
-func (t *Table) inParts(version uint64, places int) iter.Seq[Node] {
+func (t *Table) inParts(version uint64, most int) iter.Seq[Node] {
 	return func(yield func(Node) bool) {
 		var w window
 		var sorted []ref
-		p := collector{d: t.dir.Load(), limit: places}
+		defer func() { freePlaces(sorted) }()
+		p := collector{d: t.dir.Load(), limit: most}
 		for p.collect(len(*t.mem.list.Load())) {
 			for i := range p.bySlab {
 				sorted = byPage(sorted, p.bySlab[i])
-				p.bySlab[i] = nil // the garbage collector's
+				freePlaces(p.bySlab[i])
+				p.bySlab[i] = nil
 				for rest := sorted; len(rest) > 0; {
 					w.n = copy(w.refs[:], rest)
 					rest = rest[w.n:]
@@ -83,9 +85,26 @@ func (p *collector) add(r ref) {
 	if len(*slab) == firstPlaces {
 		// As many as small nodes of a full slab are, or this part has for each.
 		size := min(slabMax/48, 3*p.limit/2/len(p.bySlab))
-		*slab = append(make([]ref, 0, max(size, 2*firstPlaces)), *slab...)
+		*slab = append(roomForPlaces(max(size, 2*firstPlaces)), *slab...)
 	}
 	*slab = append(*slab, r)
+}
+
+// placesLeft are lists that walks have left. Every transfer begins with them, of which there may be a thousand a
+// second that do not go far.
+var placesLeft sync.Pool
+
+func roomForPlaces(n int) []ref {
+	if had, ok := placesLeft.Get().(*[]ref); ok && cap(*had) >= n {
+		return (*had)[:0]
+	}
+	return make([]ref, 0, n)
+}
+
+func freePlaces(list []ref) {
+	if cap(list) > firstPlaces {
+		placesLeft.Put(&list)
+	}
 }
 
 // byPage puts the places of a slab in the order of their pages of 4 KiB, which
@@ -100,7 +119,11 @@ func byPage(to, places []ref) []ref {
 	for i := range pages {
 		start[i+1] += start[i]
 	}
-	to = slices.Grow(to[:0], len(places))[:len(places)]
+	if cap(to) < len(places) {
+		freePlaces(to)
+		to = roomForPlaces(len(places))
+	}
+	to = to[:len(places)]
 	for _, r := range places {
 		p := page(r)
 		to[start[p]] = r
