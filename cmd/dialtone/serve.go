@@ -29,7 +29,14 @@ const (
 	// percent of what is in use. Zones are not on that heap: it is what the
 	// store works with, mostly without pointers, so collecting it is cheap.
 	gcPercent = 25
+	// ballastOctets count as in use, so that the heap grows by 12 MiB at least between two collections. Without them
+	// the heap of a busy server with little in it had 4 MiB to grow, Badger asks for 3 MiB at a time when it makes a
+	// table, and 12,000 updates a second meant 13 collections, which everybody waited for.
+	ballastOctets = 48 << 20
 )
+
+// ballast is never written to, so it takes no memory but in the collector's books.
+var ballast []byte
 
 func serveCommand() *cobra.Command {
 	var file string
@@ -70,6 +77,7 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) error {
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+		ballast = make([]byte, ballastOctets)
 	}
 	ctx, stop := signal.NotifyContext(ctx, stopSignals(conf)...)
 	defer stop()
