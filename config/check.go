@@ -232,6 +232,7 @@ func (c *checker) limits(l map[string]string) {
 	number("source_updates", &to.SourceUpdates, 1, 1<<24)
 	number("update_answers", &to.UpdateAnswers, 2, 1<<24)
 	number("key_verifications", &to.KeyVerifications, 1, 1<<20)
+	number("tsig_verifications", &to.TSIGVerifications, 1, 1<<24)
 	number("claims_per_source", &to.ClaimsPerSource, 1, 1<<20)
 	number("tcp_connections", &to.TCPConnections, 1, 1<<20)
 	number("tcp_per_address", &to.TCPPerAddress, 1, 1<<20)

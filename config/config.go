@@ -111,6 +111,7 @@ type Limits struct {
 	UpdateQueueTotal, UpdatesPerKey, UpdatesPerSource  int
 	UpdateRecords, NameRecords, LoggedRefusals         int
 	KeyVerifications, ClaimsPerSource, NamesPerNumber  int
+	TSIGVerifications                                  int
 	TCPConnections, TCPPerAddress, TCPInFlight         int
 	CommitInterval, RefreshInterval, TCPIdle, TCPWrite time.Duration
 	Transfers, TransfersPerAddress                     int

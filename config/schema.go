@@ -67,7 +67,7 @@ var settings = map[string]setting{
 		"logged_refusals": {kind: number},
 		"batch_ops":       {kind: number}, "commit_interval": {kind: quantity}, "refresh_interval": {kind: quantity},
 		"rrset_records": {kind: number}, "names_per_number": {kind: number}, "slow_queue": {kind: number}, "source_updates": {kind: number},
-		"update_answers": {kind: number}, "key_verifications": {kind: number}, "claims_per_source": {kind: number},
+		"update_answers": {kind: number}, "key_verifications": {kind: number}, "tsig_verifications": {kind: number}, "claims_per_source": {kind: number},
 		"tcp_connections": {kind: number}, "tcp_per_address": {kind: number}, "tcp_in_flight": {kind: number},
 		"tcp_idle": {kind: quantity}, "tcp_write": {kind: quantity},
 		"transfers": {kind: number}, "transfers_per_address": {kind: number},

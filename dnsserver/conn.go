@@ -291,7 +291,8 @@ func (c *conn) message(msg []byte) {
 		}
 		s.sample(msg, &c.from, "", &w.scratch, n, begun)
 	case answer.Later:
-		if reply := s.answerSlow(w, msg, &c.from); reply != nil {
+		stranger := s.slow.stranger(msg, c.from.addr.Addr(), w.scratch.Request.TSIG)
+		if reply := s.answerSlow(w, msg, &c.from, stranger); reply != nil {
 			s.tapReply(reply, &c.from, begun)
 			c.queue(reply)
 		}

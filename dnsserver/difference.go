@@ -25,7 +25,7 @@ var limitSettings = []limitSetting{
 	{"BatchOps", "batch_ops", false}, {"CommitInterval", "commit_interval", false}, {"RefreshInterval", "refresh_interval", false},
 	{"LoggedRefusals", "logged_refusals", false}, {"NameRecords", "name_records", false}, {"RRsetRecords", "rrset_records", false}, {"NamesPerNumber", "names_per_number", false},
 	{"SlowQueue", "slow_queue", true}, {"SourceUpdates", "source_updates", false}, {"UpdateAnswers", "update_answers", false},
-	{"KeyVerifications", "key_verifications", false}, {"ClaimsPerSource", "claims_per_source", false}, {"KeyCache", "key_cache", false},
+	{"KeyVerifications", "key_verifications", false}, {"TSIGVerifications", "tsig_verifications", false}, {"ClaimsPerSource", "claims_per_source", false}, {"KeyCache", "key_cache", false},
 	{"TCPConnections", "tcp_connections", false}, {"TCPPerAddress", "tcp_per_address", false}, {"TCPInFlight", "tcp_in_flight", false},
 	{"TCPIdle", "tcp_idle", false}, {"TCPWrite", "tcp_write", false},
 	{"Transfers", "transfers", false}, {"TransfersPerAddress", "transfers_per_address", false},

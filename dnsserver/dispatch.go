@@ -31,10 +31,15 @@ func (t *task) principal() acl.Principal {
 }
 
 // answerSlow answers what Respond called Later. It returns the reply, which stands in w's frame and is good
-// until w is used again, or nil if there is none or it comes later. It changes msg.
-func (s *Server) answerSlow(w *worker, msg []byte, from *client) []byte {
+// until w is used again, or nil if there is none or it comes later. It changes msg. A stranger is who has signed the
+// message by a key that has signed nothing right of late where it comes from.
+func (s *Server) answerSlow(w *worker, msg []byte, from *client, stranger bool) []byte {
 	w.scratch.Client = from
 	now := s.opts.Now()
+	if stranger && !s.strangers.AllowN(now, 1) {
+		s.Counters.Limits.Hit(LimitTSIGVerifications)
+		return s.unverified(w, msg, from, errStrangers, now)
+	}
 	// A key that is taken back has signed nothing that comes into a queue later: see keyChanged.
 	s.verifying.RLock()
 	sign, err := s.keys.Verify(msg, now)
@@ -73,6 +78,9 @@ func (s *Server) answerSlow(w *worker, msg []byte, from *client) []byte {
 		return s.refuse(t, dns.RcodeNotImplemented, nil)
 	}
 }
+
+// errStrangers refuses a message before its signature is looked at.
+var errStrangers = tsig.Unavailable(errors.New("too many signatures are to be verified, of senders that have signed nothing of late (tsig_verifications)"))
 
 // signed finishes a reply of n octets that was built for t.
 func (s *Server) signed(t *task, n int) []byte {

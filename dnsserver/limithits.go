@@ -29,6 +29,7 @@ const (
 	LimitSourceUpdates
 	LimitUpdateAnswers
 	LimitKeyVerifications
+	LimitTSIGVerifications
 	LimitClaimsPerSource
 	LimitTCPConnections
 	LimitTCPPerAddress
@@ -66,6 +67,7 @@ var limitNames = [numLimits]string{
 	LimitSourceUpdates:       "source_updates",
 	LimitUpdateAnswers:       "update_answers",
 	LimitKeyVerifications:    "key_verifications",
+	LimitTSIGVerifications:   "tsig_verifications",
 	LimitClaimsPerSource:     "claims_per_source",
 	LimitTCPConnections:      "tcp_connections",
 	LimitTCPPerAddress:       "tcp_per_address",

@@ -170,6 +170,10 @@ type Limits struct {
 	// KeyVerifications is how many signatures of SIG(0) are verified in a second (2000, a tenth of a
 	// core). More get SERVFAIL. After 20 wrong ones from one source none of its are until the minute is over.
 	KeyVerifications int
+	// TSIGVerifications is how many signatures of TSIG are verified in a second (100,000, a fifth of a core) for senders
+	// that have signed nothing right of late: see slowQueues. More get SERVFAIL. It is as many as a storm of phones that
+	// all have a new address can bring.
+	TSIGVerifications int
 	// ClaimsPerSource is how many numbers an address, or an IPv6 network of 48 bits, may claim in a
 	// minute by rules with first_come (10).
 	ClaimsPerSource int
@@ -223,6 +227,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.UpdateAnswers, 1<<18)
 	set(&l.NamesPerNumber, 32)
 	set(&l.KeyVerifications, 2000)
+	set(&l.TSIGVerifications, 100_000)
 	set(&l.ClaimsPerSource, 10)
 	set(&l.KeyCache, 10_000)
 	set(&l.TCPConnections, 1000)

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 
+	"golang.org/x/time/rate"
+
 	"dialtone/dnsserver/control"
 	"dialtone/zone"
 	"dialtone/zone/rr"
@@ -159,6 +161,10 @@ func (s *Server) settle(old, next *conf) {
 	s.refusals.set(limits.LoggedRefusals)
 	if limits.KeyVerifications != old.Limits.KeyVerifications || limits.ClaimsPerSource != old.Limits.ClaimsPerSource {
 		s.publicKeys.set(now, limits.KeyVerifications, limits.ClaimsPerSource)
+	}
+	if limits.TSIGVerifications != old.Limits.TSIGVerifications {
+		s.strangers.SetBurstAt(now, limits.TSIGVerifications)
+		s.strangers.SetLimitAt(now, rate.Limit(limits.TSIGVerifications))
 	}
 	if !reflect.DeepEqual(old.RateLimit, next.RateLimit) {
 		s.SetRateLimit(next.RateLimit)

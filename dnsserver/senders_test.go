@@ -2,8 +2,10 @@ package dnsserver
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -327,4 +329,53 @@ func TestKeysAtOneAddressTakeTurns(t *testing.T) {
 	if junk != 80 {
 		t.Errorf("%d under other names, in the room of those that are not known", junk)
 	}
+}
+
+// TestSignaturesOfStrangersAreBounded: what has signed before is verified whatever others send, over UDP and TCP; of others so
+// many in a second.
+func TestSignaturesOfStrangersAreBounded(t *testing.T) {
+	o := testOptions(t)
+	o.Limits.TSIGVerifications = 3
+	var now atomic.Int64
+	now.Store(time.Now().UnixNano())
+	o.Now = func() time.Time { return time.Unix(0, now.Load()) }
+	o.MetricsListen = netip.MustParseAddrPort("127.0.0.1:0")
+	s := startReloadable(t, o)
+	sent := 0
+	send := func(from byte, proto string, right bool) *dns.Msg {
+		t.Helper()
+		sent++
+		m := edns(insert(fmt.Sprintf("%s 60 A 192.0.2.%d", keyName, sent)))
+		sig := m.SetTsig(keyName, dns.HmacSHA256, 300, now.Load()/1e9)
+		c := dns.Client{Net: proto, Timeout: 10 * time.Second, TsigSecret: map[string]string{keyName: secret}}
+		if !right {
+			c.TsigSecret[keyName] = "d3Jvbmc="
+		}
+		c.Dialer = &net.Dialer{LocalAddr: &net.UDPAddr{IP: net.IPv4(127, 0, 0, from)}}
+		if proto == "tcp" {
+			c.Dialer.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, from)}
+		}
+		reply, _, err := c.Exchange(sig, s.Addrs()[0].String())
+		if reply == nil {
+			t.Fatal(err)
+		}
+		return reply
+	}
+	wantEDE(t, send(1, "udp", true), dns.RcodeSuccess, "")
+	for _, proto := range []string{"udp", "tcp"} {
+		if r := send(2, proto, false); r.Rcode != dns.RcodeNotAuth || r.IsTsig().Error != dns.RcodeBadSig {
+			t.Errorf("%v, want BADSIG", r)
+		}
+	}
+	for i, proto := range []string{"udp", "tcp"} {
+		if r := send(3, proto, true); r.Rcode != dns.RcodeServerFailure || r.IsTsig() != nil {
+			t.Errorf("%s: %v, want SERVFAIL that is not signed", proto, r)
+		}
+		wantEDE(t, send(1, proto, true), dns.RcodeSuccess, "")
+		wantMetrics(t, s.Server, fmt.Sprintf(`dialtone_limit_hits_total{limit="tsig_verifications"} %d`, i+1))
+	}
+	s.o.Limits.TSIGVerifications = 1000
+	s.reload(t, []string{"limits.tsig_verifications changed from 3 to 1000"}, nil)
+	now.Add(int64(time.Second))
+	wantEDE(t, send(3, "udp", true), dns.RcodeSuccess, "")
 }

@@ -76,7 +76,9 @@ func (q *slowQueues) put(msg []byte, from client, tsig int, proven bool) bool {
 	m.msg, m.from = append(m.msg[:0], msg...), from
 	source := q.source(from.addr.Addr())
 	m.sender = q.claimed(source, msg, tsig)
-	known := proven || q.known.has(m.sender)
+	known := q.known.has(m.sender)
+	m.stranger = tsig != 0 && !known
+	known = known || proven
 	if proven {
 		m.sender = ^m.sender // with turns of its own
 	}
@@ -94,6 +96,11 @@ func (q *slowQueues) note(a netip.Addr, key rr.Name, now time.Time) {
 		id = q.keyAt(id, []byte(key.Lower()))
 	}
 	q.known.note(id, now)
+}
+
+// stranger is for a message that does not wait: see answerSlow.
+func (q *slowQueues) stranger(msg []byte, from netip.Addr, tsig int) bool {
+	return tsig != 0 && !q.known.has(q.claimed(q.source(from), msg, tsig))
 }
 
 func (q *slowQueues) release(m *slowMessage) {
@@ -123,9 +130,10 @@ func (q *slowQueues) use() (u Use) {
 
 // slowMessage is a copy of a UDP message that waits for a worker.
 type slowMessage struct {
-	msg    []byte
-	from   client
-	sender uint64
+	msg      []byte
+	from     client
+	sender   uint64
+	stranger bool // see answerSlow
 }
 
 // keepMessage is the largest buffer that a slowMessage keeps for its next use.

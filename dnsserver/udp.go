@@ -123,7 +123,7 @@ func (s *Server) workSlow(queue *slowQueue) {
 	turns := turns{y: &s.yielder}
 	for m := queue.next(&turns); m != nil; m = queue.next(&turns) {
 		begun := time.Now()
-		if reply := s.answerSlow(w, m.msg, &m.from); reply != nil {
+		if reply := s.answerSlow(w, m.msg, &m.from, m.stranger); reply != nil {
 			s.tapReply(reply, &m.from, begun)
 			m.from.datagram(reply)
 		}

@@ -269,7 +269,7 @@ rate_limit: {responses_per_second: 1, referrals_per_second: 2, nodata_per_second
 log: {query_sample: 25}
 web: {listen: "127.0.0.1:3", token_file: TOKEN, hosts: a, connections: 30, streams: 31}
 dnstap: {file: tap, max_file: 1MiB, queue: 64KiB, queries: true, updates: true, responses: true}
-limits: {update_queue: 1, update_queue_total: 20, updates_per_key: 21, updates_per_source: 22, update_records: 23, name_records: 24, logged_refusals: 25, batch_ops: 2, commit_interval: 3ms, refresh_interval: 4ms, rrset_records: 3, names_per_number: 20, slow_queue: 4, source_updates: 16, update_answers: 17, key_verifications: 18, claims_per_source: 19, tcp_connections: 5,
+limits: {update_queue: 1, update_queue_total: 20, updates_per_key: 21, updates_per_source: 22, update_records: 23, name_records: 24, logged_refusals: 25, batch_ops: 2, commit_interval: 3ms, refresh_interval: 4ms, rrset_records: 3, names_per_number: 20, slow_queue: 4, source_updates: 16, update_answers: 17, key_verifications: 18, tsig_verifications: 26, claims_per_source: 19, tcp_connections: 5,
   tcp_per_address: 6, tcp_in_flight: 7, tcp_idle: 8s, tcp_write: 9s, transfers: 10, transfers_per_address: 11, udp_size: 512, udp_buffer: 13, readers: 14, key_cache: 15}
 `
 	token := filepath.Join(t.TempDir(), "token")

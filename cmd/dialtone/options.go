@@ -29,7 +29,7 @@ func options(conf *config.Config) (dnsserver.Options, error) {
 			BatchOps: conf.Limits.BatchOps, CommitInterval: conf.Limits.CommitInterval,
 			RefreshInterval: conf.Limits.RefreshInterval,
 			RRsetRecords:    conf.Limits.RRsetRecords, SlowQueue: conf.Limits.SlowQueue, SourceUpdates: conf.Limits.SourceUpdates,
-			UpdateAnswers: conf.Limits.UpdateAnswers, KeyVerifications: conf.Limits.KeyVerifications,
+			UpdateAnswers: conf.Limits.UpdateAnswers, KeyVerifications: conf.Limits.KeyVerifications, TSIGVerifications: conf.Limits.TSIGVerifications,
 			ClaimsPerSource: conf.Limits.ClaimsPerSource, NamesPerNumber: conf.Limits.NamesPerNumber,
 			TCPConnections: conf.Limits.TCPConnections, TCPPerAddress: conf.Limits.TCPPerAddress,
 			TCPInFlight: conf.Limits.TCPInFlight, TCPIdle: conf.Limits.TCPIdle, TCPWrite: conf.Limits.TCPWrite,

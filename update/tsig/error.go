@@ -12,7 +12,7 @@ import (
 // Error is a TSIG that failed. The answer is a message of RCODE Rcode without
 // data, finished by SignReply.
 type Error struct {
-	Rcode     uint16  // of the header: FORMERR, NOTAUTH, or SERVFAIL when Lookup failed
+	Rcode     uint16  // of the header: FORMERR, NOTAUTH, or SERVFAIL of Unavailable
 	TSIGError uint16  // BADSIG, BADKEY, BADTIME or BADTRUNC; 0 for FORMERR and SERVFAIL
 	Key       rr.Name // the key's name as it was sent; "" for FORMERR and SERVFAIL
 	reason    error
@@ -65,8 +65,8 @@ func malformed(reason error) *Error {
 	return &Error{Rcode: dns.RcodeFormatError, reason: reason}
 }
 
-// unavailable is for a key of which it is not known whether there is one: an
-// error that says so would keep the client from trying again.
-func unavailable(reason error) *Error {
+// Unavailable is for a message of which it is not known whether a key that there is has signed it: an
+// error that says no would keep the client from trying again.
+func Unavailable(reason error) *Error {
 	return &Error{Rcode: dns.RcodeServerFailure, reason: reason}
 }

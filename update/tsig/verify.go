@@ -132,7 +132,7 @@ func (r *Keyring) checkKey(rec *record) (k *key, fresh uint64, fault *Error) {
 		if k = (*r.keys.Load())[rr.Name(low.octets())]; k == nil && r.opts.Lookup != nil {
 			var err error
 			if k, fresh, err = r.lookup(low.octets()); err != nil {
-				return nil, 0, unavailable(err)
+				return nil, 0, Unavailable(err)
 			}
 		}
 	}
