@@ -107,6 +107,7 @@ func appendFrame(frames, msg []byte) []byte {
 // write writes whole frames at once (RFC 7766, section 8); false when the peer is gone or too slow.
 func (c *conn) write(frames []byte) bool {
 	c.nc.SetWriteDeadline(time.Now().Add(c.s.conf().Limits.TCPWrite))
+	c.moved.Store(time.Now().UnixNano()) // the peer has not had the time to be stuck
 	c.writing.Store(true)
 	_, err := c.nc.Write(frames)
 	c.moved.Store(time.Now().UnixNano())

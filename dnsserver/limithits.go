@@ -12,7 +12,7 @@ import (
 // holds, update.Error.Limit bears its name instead.
 type Limit uint8
 
-// The limits, each named as its setting is.
+// The limits, each named as its setting is if it has one.
 const (
 	LimitUpdateQueue      Limit = iota
 	LimitUpdateQueueShare       // the part of it that one sender may have
@@ -83,7 +83,7 @@ var limitNames = [numLimits]string{
 	LimitWebLogins:           "web.logins",
 }
 
-// String is the name of the limit's setting.
+// String is the name of the limit's setting, if it has one.
 func (l Limit) String() string { return limitNames[l] }
 
 // limitHits count how often each limit was reached.
@@ -112,7 +112,7 @@ func (h *limitHits) hitOf(err error) {
 }
 
 func (s *Server) collectLimits(e exporter) {
-	const help = "What was refused, dropped or held up because a limit was reached, by the limit's setting."
+	const help = "What was refused, dropped or held up because a limit was reached, by the limit: its setting, if it has one."
 	for l := range numLimits {
 		e.count("limit_hits_total", help, s.limitHits(l), "limit", l.String())
 	}

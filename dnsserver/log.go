@@ -24,7 +24,8 @@ import (
 // is none of is left out.
 func (s *Server) event(level slog.Level, text, op string, from *client, key, zone rr.Name, serial uint32, rcode uint16, more ...slog.Attr) {
 	ctx := context.Background()
-	if !s.log.Enabled(ctx, level) || !s.refusals.mayLog(rcode, key != "" && op != opTSIG, s.opts.Now()) {
+	fault := rcode != dns.RcodeSuccess || level >= slog.LevelWarn
+	if !s.log.Enabled(ctx, level) || fault && !s.refusals.mayLog(key != "" && op != opTSIG, s.opts.Now()) {
 		return
 	}
 	attrs := append(make([]slog.Attr, 0, 12),
@@ -47,7 +48,7 @@ func (s *Server) event(level slog.Level, text, op string, from *client, key, zon
 func (s *Server) logUpdate(u *pendingUpdate, rcode uint16, ede *answer.EDE) {
 	level, text := updateText(u, rcode)
 	ctx := context.Background()
-	if !s.log.Enabled(ctx, level) || !s.refusals.mayLog(rcode, u.signer() != "", s.opts.Now()) {
+	if !s.log.Enabled(ctx, level) || rcode != dns.RcodeSuccess && !s.refusals.mayLog(u.signer() != "", s.opts.Now()) {
 		return
 	}
 	attrs := append(make([]slog.Attr, 0, 13),

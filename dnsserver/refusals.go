@@ -3,8 +3,6 @@ package dnsserver
 import (
 	"sync"
 	"time"
-
-	"github.com/miekg/dns"
 )
 
 // refusals bound the log lines of what was refused or failed: whoever may send one message a second may as well
@@ -27,11 +25,8 @@ func (r *refusals) set(limit int) {
 	r.mu.limit = limit
 }
 
-// mayLog tells whether a message with that result may have a line.
-func (r *refusals) mayLog(rcode uint16, signed bool, now time.Time) bool {
-	if rcode == dns.RcodeSuccess {
-		return true
-	}
+// mayLog tells whether a message that was refused or failed may have a line.
+func (r *refusals) mayLog(signed bool, now time.Time) bool {
 	kind := 0
 	if signed {
 		kind = 1
@@ -62,6 +57,6 @@ func (r *refusals) leftOut() uint64 {
 func (s *Server) tellLeftOut() {
 	if n := s.refusals.leftOut(); n > 0 {
 		s.Counters.Limits.Add(LimitLoggedRefusals, n)
-		s.log.Warn("messages were refused that have no line of their own: there are too many", "op", "log", "messages", n, "logged_refusals", s.conf().Limits.LoggedRefusals)
+		s.log.Warn("messages were refused, or transfers cut short, that have no line of their own: there are too many", "op", "log", "messages", n, "logged_refusals", s.conf().Limits.LoggedRefusals)
 	}
 }
