@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dialtone/config"
 	"dialtone/dnsserver"
 	"dialtone/dnsserver/control"
 	"dialtone/dnsserver/keys"
@@ -27,7 +26,7 @@ func askNumber[Out any](f *keyFlags, c *cobra.Command, text, request string, in 
 	if err != nil {
 		return err
 	}
-	return f.ask(c, func(ctx context.Context, _ *config.Config, to *control.Client) error {
+	return f.askServer(c, func(ctx context.Context, to *control.Client) error {
 		out, err := control.Call[Out](ctx, to, request, in(dnsserver.NumberQuestion{Zone: f.zone, Number: string(n)}))
 		if err != nil {
 			return err

@@ -107,7 +107,7 @@ func zoneStateCommand(request string, c *cobra.Command, text func(s dnsserver.Zo
 	var f keyFlags
 	c.Args = zoneAndFile(1, 1)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		return f.ask(c, func(ctx context.Context, _ *config.Config, to *control.Client) error {
+		return f.askServer(c, func(ctx context.Context, to *control.Client) error {
 			s, err := control.Call[dnsserver.ZoneState](ctx, to, request, dnsserver.ZoneQuestion{Zone: args[0]})
 			if err == nil {
 				_, err = io.WriteString(c.OutOrStdout(), text(s))
