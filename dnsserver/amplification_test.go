@@ -103,7 +103,7 @@ func BenchmarkJunk(b *testing.B) {
 			buf := make([]byte, len(msg))
 			b.ReportAllocs()
 			for b.Loop() {
-				if s.answerSlow(w, buf[:copy(buf, msg)], from, false) == nil {
+				if s.answerSlow(w, buf[:copy(buf, msg)], from, arrival{at: time.Now()}) == nil {
 					b.Fatal("no reply")
 				}
 			}

@@ -175,7 +175,7 @@ func benchmarkSignedUpdate(b *testing.B, numbers int, lease bool) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if reply := s.answerSlow(w, msg, &from, false); reply != nil {
+		if reply := s.answerSlow(w, msg, &from, arrival{at: time.Now()}); reply != nil {
 			b.Fatalf("refused: %x", reply)
 		}
 	}

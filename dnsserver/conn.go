@@ -291,9 +291,9 @@ func (c *conn) message(msg []byte) {
 		}
 		s.sample(msg, &c.from, "", &w.scratch, n, begun)
 	case answer.Later:
-		stranger := s.slow.stranger(msg, c.from.addr.Addr(), w.scratch.Request.TSIG)
-		if reply := s.answerSlow(w, msg, &c.from, stranger); reply != nil {
-			s.tapReply(reply, &c.from, begun)
+		as := s.slow.arrival(msg, c.from.addr.Addr(), w.scratch.Request.TSIG, s.opts.Now())
+		if reply := s.answerSlow(w, msg, &c.from, as); reply != nil {
+			s.tapReply(reply, &c.from, as.at)
 			c.queue(reply)
 		}
 	default:

@@ -20,6 +20,14 @@ type task struct {
 	from *client
 	sign *tsig.Context // nil: the request was not signed
 	now  time.Time
+
+	arrived time.Time
+}
+
+// arrival is what is known of a message before its signature is verified.
+type arrival struct {
+	at       time.Time
+	stranger bool // it is signed by a key that has signed nothing right of late where it comes from
 }
 
 // principal is who asks, as far as it is proven. Respond has read the message before.
@@ -31,12 +39,11 @@ func (t *task) principal() acl.Principal {
 }
 
 // answerSlow answers what Respond called Later. It returns the reply, which stands in w's frame and is good
-// until w is used again, or nil if there is none or it comes later. It changes msg. A stranger is who has signed the
-// message by a key that has signed nothing right of late where it comes from.
-func (s *Server) answerSlow(w *worker, msg []byte, from *client, stranger bool) []byte {
+// until w is used again, or nil if there is none or it comes later. It changes msg.
+func (s *Server) answerSlow(w *worker, msg []byte, from *client, as arrival) []byte {
 	w.scratch.Client = from
 	now := s.opts.Now()
-	if stranger && !s.strangers.AllowN(now, 1) {
+	if as.stranger && !s.strangers.AllowN(now, 1) {
 		s.Counters.Limits.Hit(LimitTSIGVerifications)
 		return s.unverified(w, msg, from, errStrangers, now)
 	}
@@ -54,7 +61,7 @@ func (s *Server) answerSlow(w *worker, msg []byte, from *client, stranger bool) 
 	if sign != nil {
 		s.slow.note(from.addr.Addr(), sign.Key(), now)
 	}
-	t := &task{w: w, msg: sign.Strip(msg), from: from, sign: sign, now: now}
+	t := &task{w: w, msg: sign.Strip(msg), from: from, sign: sign, now: now, arrived: as.at}
 	w.reader.Begin()
 	n, verdict := s.conf().responder.Respond(t.msg, w.out(), from.tcp(), sign.Overhead(), &w.scratch)
 	w.reader.End()

@@ -52,7 +52,7 @@ func FuzzMessage(f *testing.F) {
 		case answer.Drop:
 			return
 		case answer.Later:
-			if reply = s.answerSlow(w, bytes.Clone(msg), &from, false); reply == nil {
+			if reply = s.answerSlow(w, bytes.Clone(msg), &from, arrival{at: time.Now()}); reply == nil {
 				return // it comes later, or has left for another socket
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -183,4 +184,28 @@ func (w *stuckWriter) Write(b []byte) (int, error) {
 		<-w.wait
 	}
 	return len(b), nil
+}
+
+// TestDurationBeginsWithTheArrival: what an update has waited for a worker is part of what it took.
+func TestDurationBeginsWithTheArrival(t *testing.T) {
+	o := testOptions(t)
+	var log lockedBuffer
+	o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	now := time.Now()
+	o.Now = func() time.Time { return now }
+	s, stop := start(t, o)
+	w := newWorker()
+	defer w.reader.Close()
+	from := client{addr: netip.MustParseAddrPort("127.0.0.1:9"), sock: s.listeners[0].sockets[0]}
+	raw, err := new(dns.Msg).SetUpdate("example.").Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.answerSlow(w, raw, &from, arrival{at: now.Add(-3 * time.Second)}) == nil {
+		t.Error("no answer")
+	}
+	stop()
+	if all := strings.Join(log.lines(), "\n"); !strings.Contains(all, "rcode=NOTAUTH rule=none duration=3s ") {
+		t.Error(all)
+	}
 }

@@ -214,20 +214,20 @@ func TestSlowQueueTakesTurns(t *testing.T) {
 	phone := "192.0.2.1"
 	q.note(netip.MustParseAddr(phone), "", now)
 	flood := 0
-	for q.put([]byte("flood"), from("198.51.100.1"), 0, false) {
+	for q.put([]byte("flood"), from("198.51.100.1"), 0, false, time.Time{}) {
 		flood++
 	}
 	if flood != 80 {
 		t.Errorf("one source has %d of 100", flood)
 	}
 	for i := range 300 {
-		q.put([]byte("forged"), from(fmt.Sprintf("203.0.113.%d", i%256)), 0, false)
+		q.put([]byte("forged"), from(fmt.Sprintf("203.0.113.%d", i%256)), 0, false, time.Time{})
 	}
 	for _, c := range []struct {
 		addr   string
 		proven bool
 	}{{phone, false}, {"203.0.113.1", true}, {phone, false}} {
-		if !q.put([]byte("good"), from(c.addr), 0, c.proven) {
+		if !q.put([]byte("good"), from(c.addr), 0, c.proven, time.Time{}) {
 			t.Fatalf("no room for %v", c)
 		}
 	}
@@ -254,7 +254,7 @@ func TestSlowQueueKeepsTheOrder(t *testing.T) {
 		if i == 10 {
 			q.note(addr, "", time.Now())
 		}
-		if !q.put([]byte{byte(i)}, client{addr: netip.AddrPortFrom(addr, uint16(i))}, 0, false) {
+		if !q.put([]byte{byte(i)}, client{addr: netip.AddrPortFrom(addr, uint16(i))}, 0, false, time.Time{}) {
 			t.Fatal("full")
 		}
 	}
@@ -276,7 +276,7 @@ func TestLargeMessagesCountForMore(t *testing.T) {
 	large := make([]byte, 64<<10-1)
 	n := 0
 	for i := range 1000 {
-		if q.put(large, client{addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 1)}, 0, false) {
+		if q.put(large, client{addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 1)}, 0, false, time.Time{}) {
 			n++
 		}
 	}
@@ -303,7 +303,7 @@ func TestKeysAtOneAddressTakeTurns(t *testing.T) {
 	nat := client{addr: netip.MustParseAddrPort("192.0.2.1:53")}
 	put := func(key string) bool {
 		b, at := message(key)
-		return q.put(b, nat, at, false)
+		return q.put(b, nat, at, false, time.Time{})
 	}
 	for _, key := range []string{"a.", "B."} {
 		q.note(nat.addr.Addr(), rr.MustName(key), time.Now())

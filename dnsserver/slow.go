@@ -69,15 +69,15 @@ func (q *slowQueues) claimed(source uint64, msg []byte, tsig int) uint64 {
 	return q.keyAt(source, name[:n])
 }
 
-// put queues a copy of msg, whose TSIG begins at tsig (0: it has none); false when its queue is full. proven says that
+// put queues a copy of msg, which has arrived now, and whose TSIG begins at tsig (0: it has none); false when its queue is full. proven says that
 // the address is no forgery.
-func (q *slowQueues) put(msg []byte, from client, tsig int, proven bool) bool {
+func (q *slowQueues) put(msg []byte, from client, tsig int, proven bool, now time.Time) bool {
 	m := q.free.Get().(*slowMessage)
 	m.msg, m.from = append(m.msg[:0], msg...), from
 	source := q.source(from.addr.Addr())
 	m.sender = q.claimed(source, msg, tsig)
 	known := q.known.has(m.sender)
-	m.stranger = tsig != 0 && !known
+	m.arrival = arrival{now, tsig != 0 && !known}
 	known = known || proven
 	if proven {
 		m.sender = ^m.sender // with turns of its own
@@ -98,9 +98,9 @@ func (q *slowQueues) note(a netip.Addr, key rr.Name, now time.Time) {
 	q.known.note(id, now)
 }
 
-// stranger is for a message that does not wait: see answerSlow.
-func (q *slowQueues) stranger(msg []byte, from netip.Addr, tsig int) bool {
-	return tsig != 0 && !q.known.has(q.claimed(q.source(from), msg, tsig))
+// arrival is that of a message that does not wait.
+func (q *slowQueues) arrival(msg []byte, from netip.Addr, tsig int, now time.Time) arrival {
+	return arrival{now, tsig != 0 && !q.known.has(q.claimed(q.source(from), msg, tsig))}
 }
 
 func (q *slowQueues) release(m *slowMessage) {
@@ -130,10 +130,10 @@ func (q *slowQueues) use() (u Use) {
 
 // slowMessage is a copy of a UDP message that waits for a worker.
 type slowMessage struct {
-	msg      []byte
-	from     client
-	sender   uint64
-	stranger bool // see answerSlow
+	msg    []byte
+	from   client
+	sender uint64
+	arrival
 }
 
 // keepMessage is the largest buffer that a slowMessage keeps for its next use.

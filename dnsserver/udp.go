@@ -2,7 +2,6 @@ package dnsserver
 
 import (
 	"sync"
-	"time"
 
 	"github.com/miekg/dns"
 
@@ -108,7 +107,7 @@ func (h *udpReader) reply(d *udp.Datagram, n int) int {
 // later hands the message to the slow workers, or answers SERVFAIL when they have enough to do.
 func (h *udpReader) later(d *udp.Datagram) int {
 	p := d.Peer()
-	if h.s.slow.put(d.Msg, client{addr: p.Remote, sock: h.sock, local: p.Local}, h.scratch.Request.TSIG, h.scratch.Request.CookieValid) {
+	if h.s.slow.put(d.Msg, client{addr: p.Remote, sock: h.sock, local: p.Local}, h.scratch.Request.TSIG, h.scratch.Request.CookieValid, h.s.opts.Now()) {
 		return 0
 	}
 	h.s.Counters.Limits.Hit(LimitSlowQueue)
@@ -122,9 +121,8 @@ func (s *Server) workSlow(queue *slowQueue) {
 	defer w.reader.Close()
 	turns := turns{y: &s.yielder}
 	for m := queue.next(&turns); m != nil; m = queue.next(&turns) {
-		begun := time.Now()
-		if reply := s.answerSlow(w, m.msg, &m.from, m.stranger); reply != nil {
-			s.tapReply(reply, &m.from, begun)
+		if reply := s.answerSlow(w, m.msg, &m.from, m.arrival); reply != nil {
+			s.tapReply(reply, &m.from, m.at)
 			m.from.datagram(reply)
 		}
 		s.slow.release(m)

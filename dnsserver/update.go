@@ -21,7 +21,7 @@ import (
 // update takes an UPDATE as far as its zone's queue: what is refused before that is answered at once,
 // the rest by finishUpdate.
 func (s *Server) update(t *task) []byte {
-	u := &pendingUpdate{s: s, from: *t.from, sign: t.sign, arrived: t.now}
+	u := &pendingUpdate{s: s, from: *t.from, sign: t.sign, arrived: t.arrived}
 	u.keepHeader(t.msg, &t.w.scratch.Request)
 	u.leaseForm = len(t.w.scratch.Request.Lease)
 	err := s.submit(t, u)
