@@ -114,6 +114,9 @@ func (s *Server) unverified(w *worker, msg []byte, from *client, err error, now 
 		fault = &tsig.Error{Rcode: dns.RcodeFormatError}
 	}
 	s.Counters.TSIGFailed.Add(1)
+	if msg[2]>>3&15 == dns.OpcodeUpdate {
+		s.noteUpdate("", from, true, now)
+	}
 	s.event(slog.LevelInfo, "TSIG refused", opTSIG, from, fault.Key, "", 0, fault.Rcode, slog.Any("err", err))
 	if !s.mayRefuse(from, &w.scratch, fault.TSIGError == dns.RcodeBadTime) { // of which the MAC is right
 		return nil

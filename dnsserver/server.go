@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"dialtone/dnsserver/busiest"
 	"dialtone/dnsserver/ratelimit"
 	"dialtone/dnsserver/tap"
 	"dialtone/dnsserver/transfer"
@@ -41,6 +42,7 @@ type Server struct {
 
 	waiting  *zone.Waiting // updates in the queues of all zones
 	senders  senders
+	updaters busiest.Counter[updater]
 	refusals refusals
 	// leasing are the zones with leases. Of very many zones few may have any, and all would be looked at four times a
 	// second: with 100,000 that was a tenth of a processor.

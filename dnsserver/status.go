@@ -47,6 +47,7 @@ type Status struct {
 	Zones            []ZoneStatus      `json:"zones"`
 	SecondariesTotal int               `json:"secondaries_total"`
 	Secondaries      []SecondaryStatus `json:"secondaries"` // those with a fault first, then those that are behind
+	Senders          []SenderStatus    `json:"senders"`     // of many updates, the busiest first
 	Limits           []LimitHits       `json:"limits"`      // that were reached since the start
 	FaultsTotal      int               `json:"faults_total"`
 	Faults           []Fault           `json:"faults"`
@@ -144,9 +145,9 @@ func (s *Server) status(zones []*zone.Zone) Status {
 	st := Status{
 		Version: s.opts.Version, PID: os.Getpid(), Started: s.started, Now: now, Uptime: now.Sub(s.started).Seconds(),
 		Listen: s.Addrs(), DataDir: s.opts.DataDir, Rates: ratesOf(samples, counted),
-		Queue: QueueStatus{Limit: s.conf().Limits.UpdateQueue, Messages: s.slow.use()},
-		TCP:   Use{int(s.Counters.TCPOpen.Load()), s.conf().Limits.TCPConnections},
-		Zones: []ZoneStatus{}, ZonesTotal: len(zones), Limits: s.reached(samples, counted),
+		Queue:   QueueStatus{Limit: s.conf().Limits.UpdateQueue, Messages: s.slow.use()},
+		TCP:     Use{int(s.Counters.TCPOpen.Load()), s.conf().Limits.TCPConnections},
+		Senders: s.busiest(now), Zones: []ZoneStatus{}, ZonesTotal: len(zones), Limits: s.reached(samples, counted),
 	}
 	if dir, err := filepath.Abs(st.DataDir); err == nil {
 		st.DataDir = dir // who asks may be elsewhere

@@ -3,9 +3,11 @@ package dnsserver
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -70,7 +72,7 @@ func TestStatusHasLists(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"secondaries":[]`, `"limits":[]`, `"faults":[]`, `"queries_each":[`} {
+	for _, want := range []string{`"secondaries":[]`, `"senders":[]`, `"limits":[]`, `"faults":[]`, `"queries_each":[`} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %s in %s", want, text)
 		}
@@ -125,6 +127,33 @@ func TestStatusTellsLimits(t *testing.T) {
 	}
 	release()
 	read(t, waiting)
+}
+
+func TestStatusTellsWhoUpdatesMost(t *testing.T) {
+	o := testOptions(t)
+	now := time.Now()
+	o.Now = func() time.Time { return now }
+	s, _ := start(t, o)
+	to := s.Addrs()[0]
+	for i := range 100 {
+		ask(t, "udp", to, insert(fmt.Sprintf("w.%s 60 A 192.0.2.%d", apex, i)))
+	}
+	for range 70 {
+		ask(t, "tcp", to, new(dns.Msg).SetUpdate("example."))
+	}
+	for i := range 80 {
+		ask(t, "udp", to, signed(insert(fmt.Sprintf("%s 60 A 192.0.2.%d", keyName, i))))
+	}
+	wrong := dns.Client{TsigSecret: map[string]string{keyName: "d3Jvbmc="}, Timeout: 10 * time.Second}
+	for range 5 {
+		if reply, _, err := wrong.Exchange(signed(insert("x."+apex+" 60 A 192.0.2.1")), to.String()); reply == nil {
+			t.Fatal(err)
+		}
+	}
+	want := []SenderStatus{{"", "127.0.0.1", 175, 75}, {keyName, "127.0.0.1", 80, 0}}
+	if got := s.Status().Senders; !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
 }
 
 // What a secondary has is known by what it fetched, and by what it says.

@@ -25,6 +25,7 @@ func (s *Server) update(t *task) []byte {
 	u.keepHeader(t.msg, &t.w.scratch.Request)
 	u.leaseForm = len(t.w.scratch.Request.Lease)
 	err := s.submit(t, u)
+	s.noteUpdate(u.signer(), t.from, err != nil && !errors.Is(err, errPending) && !errors.Is(err, errRepeated), t.now)
 	switch {
 	case err == nil:
 		return nil

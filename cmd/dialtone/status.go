@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -123,6 +124,7 @@ func statusText(st dnsserver.Status) []byte {
 	b.WriteByte('\n')
 	zonesText(&b, st)
 	secondariesText(&b, st)
+	sendersText(&b, st)
 	limitsText(&b, st)
 	faultsText(&b, st)
 	return b.Bytes()
@@ -164,6 +166,25 @@ func zonesText(w io.Writer, st dnsserver.Status) {
 	for _, z := range st.Zones {
 		if !z.Frozen.IsZero() {
 			fmt.Fprintf(w, "%s is frozen, for %s: updates that change it are refused until dialtone zone thaw %s\n", z.Zone, age(st.Now.Sub(z.Frozen).Seconds()), z.Zone)
+		}
+	}
+}
+
+func sendersText(w io.Writer, st dnsserver.Status) {
+	if len(st.Senders) == 0 {
+		return
+	}
+	fmt.Fprintln(w)
+	columns(w, senderColumns, senderRows(st.Senders))
+}
+
+const senderColumns = "SENDER\tfrom\tupdates/s\trefused/s"
+
+// senderRows tell who sends many updates.
+func senderRows(list []dnsserver.SenderStatus) func(row func(...any)) {
+	return func(row func(...any)) {
+		for _, x := range list {
+			row(cmp.Or(x.Key, "(no right signature)"), x.Source, perSecond(x.Updates), perSecond(x.Refused))
 		}
 	}
 }

@@ -24,6 +24,7 @@ func TestStatusText(t *testing.T) {
 			{Zone: "a.example.", Address: "192.0.2.9:53", Key: "k.", Target: true, State: dnsserver.SecondaryBehind, Serial: &serial, Serials: 2, Seconds: 90, Told: &told, ToldAt: now},
 			{Zone: "a.example.", Address: "192.0.2.8:53", Target: true, State: dnsserver.SecondaryUnknown, Missed: 3},
 		},
+		Senders:     []dnsserver.SenderStatus{{Key: "dhcp.key.", Source: "192.0.2.7", Updates: 812.3}, {Source: "2001:db8::/64", Updates: 7, Refused: 7}},
 		Limits:      []dnsserver.LimitHits{{Limit: "update_queue", Minute: 2, Total: 1002}},
 		FaultsTotal: 2, Faults: []dnsserver.Fault{{Kind: dnsserver.FaultStore, Zone: "a.example.", Text: "the disk is gone", Since: now}},
 	}
@@ -35,6 +36,7 @@ func TestStatusText(t *testing.T) {
 		"192.0.2.9:53 k.  a.example.  7       behind by 2 serials, for 1m30s       answered for 9, 0.0s ago\n",
 		"?       unknown: it has fetched nothing yet", "3 without an answer", "and 1 more\n",
 		"update_queue   2            1,002\n",
+		"SENDER                from           updates/s  refused/s\ndhcp.key.             192.0.2.7      812        0\n(no right signature)  2001:db8::/64  7.0        7.0\n",
 		"\nFAULTS\n  store a.example., since 2026-11-26 08:00:00Z: the disk is gone\n  and 1 more\n",
 	} {
 		if !strings.Contains(text, want) {

@@ -27,7 +27,8 @@ func topStatus(zones, secondaries int) dnsserver.Status {
 	st := dnsserver.Status{Version: "dialtone 1", PID: 1, Now: topNow, Uptime: 60, ZonesTotal: zones, Numbers: 123456,
 		Rates:  dnsserver.Rates{Queries: dnsserver.Rate{Second: 12345, Minute: 9}, QueriesEach: []uint64{0, 1, 50, 100}},
 		Faults: []dnsserver.Fault{{Kind: dnsserver.FaultStore, Zone: "z0.example.", Text: "the disk\x1b[2J is gone"}}, FaultsTotal: 1,
-		Limits: []dnsserver.LimitHits{{Limit: "update_queue", Minute: 2, Total: 5}},
+		Senders: []dnsserver.SenderStatus{{Key: "dhcp.key.", Source: "192.0.2.7", Updates: 812.3}, {Source: "2001:db8::/64", Updates: 7, Refused: 7}},
+		Limits:  []dnsserver.LimitHits{{Limit: "update_queue", Minute: 2, Total: 5}},
 	}
 	for i := range zones {
 		st.Zones = append(st.Zones, dnsserver.ZoneStatus{Zone: fmt.Sprintf("z%d.example.", i), Serial: 10, Numbers: i, Queue: zones - i})
@@ -85,7 +86,7 @@ func TestTopShowsWhatMatters(t *testing.T) {
 	view := m.picture()
 	for _, want := range []string{
 		"dialtone 1  up 1m00s  2026-11-26 08:00:00Z", "queries    12,345/s        9.0/s in a minute   ▁▄█\n", "numbers 123,456",
-		"ZONE*", "z2.example.", "SECONDARY", "192.0.2.1:53", "FAULT store z0.example.: the disk?[2J is gone", "limit update_queue reached 2 times in the last minute",
+		"ZONE*", "z2.example.", "SECONDARY", "192.0.2.1:53", "dhcp.key.             192.0.2.7      812        0\n", "FAULT store z0.example.: the disk?[2J is gone", "limit update_queue reached 2 times in the last minute",
 		"q quit  s sort (zone)",
 	} {
 		if !strings.Contains(view, want) {

@@ -30,14 +30,15 @@ func (m *topModel) picture() string {
 	faults, secondaries := apart(m.faults(), m.height), apart(m.secondaries(), m.height)
 	room := max(m.height-len(head)-len(foot)-1, 0) // for what can be cut; a line for the heading of zones
 	faults = upTo(faults, min(5, room/3))
-	secondaries = upTo(secondaries, max(room/3, room-len(faults)-len(m.st.Zones)))
-	zones := m.zonesFrom(m.offset, max(room-len(faults)-len(secondaries), 0))
-	return m.fitted(slices.Concat(head, zones, secondaries, faults), m.height-len(foot), foot)
+	senders := upTo(apart(m.senders(), m.height), min(6, room/4))
+	secondaries = upTo(secondaries, max(room/3, room-len(faults)-len(senders)-len(m.st.Zones)))
+	zones := m.zonesFrom(m.offset, max(room-len(faults)-len(secondaries)-len(senders), 0))
+	return m.fitted(slices.Concat(head, zones, secondaries, senders, faults), m.height-len(foot), foot)
 }
 
 // all is everything, for where there is no terminal.
 func (m *topModel) all() string {
-	lines := slices.Concat(m.head(), m.zonesFrom(0, len(m.st.Zones)), apart(m.secondaries(), m.height), apart(m.faults(), m.height))
+	lines := slices.Concat(m.head(), m.zonesFrom(0, len(m.st.Zones)), apart(m.secondaries(), m.height), apart(m.senders(), m.height), apart(m.faults(), m.height))
 	return strings.Join(lines, "\n") + "\n"
 }
 
@@ -73,7 +74,7 @@ func style(line string, last bool) string {
 		return invert + line + plain
 	case strings.HasPrefix(line, "FAULT"), strings.HasPrefix(line, "! "):
 		return red + line + plain
-	case strings.HasPrefix(line, "dialtone"), strings.HasPrefix(line, "ZONE"), strings.HasPrefix(line, "SECONDARY"):
+	case strings.HasPrefix(line, "dialtone"), strings.HasPrefix(line, "ZONE"), strings.HasPrefix(line, "SECONDARY"), strings.HasPrefix(line, "SENDER"):
 		return bold + line + plain
 	}
 	return line
@@ -206,6 +207,14 @@ func (m *topModel) secondaries() []string {
 			row(name, x.Zone, serial, shortLag(x), shortNotify(m.st.Now, x))
 		}
 	})
+}
+
+// senders are those of many updates; nothing when there are none.
+func (m *topModel) senders() []string {
+	if len(m.st.Senders) == 0 {
+		return nil
+	}
+	return linesOf(senderColumns, senderRows(m.st.Senders))
 }
 
 // shortLag and shortNotify are for a narrow terminal what lagText and notifyText say.
