@@ -14,8 +14,8 @@ import (
 )
 
 // healPatience is how long Repair and Close wait for a Badger that cannot
-// write what it holds.
-const healPatience = 5 * time.Second
+// write what it holds. A stop takes both: less than the 5 seconds that it has.
+const healPatience = 2 * time.Second
 
 // badgerOptions: no conflict detection, for there is one writer a zone; little
 // memory, for the zones are in memory already.
@@ -99,6 +99,9 @@ func (s *Store) openBadger(how files.How) (*badger.DB, error) {
 	}
 	o := s.badgerOptions()
 	err := errors.Join(s.verify(how), unlock(s.dir))
+	if err == nil {
+		err = s.compactions.begin(s.o.Dir, s.root)
+	}
 	if err == nil {
 		err = s.emptyLargeLogs(o)
 	}
@@ -406,6 +409,7 @@ func (l logger) Errorf(f string, a ...any) {
 
 func (l logger) Warningf(f string, a ...any) {
 	if strings.Contains(f, compactFailed) {
+		l.s.compactions.message(f, a)
 		l.s.healSoon()
 	}
 	l.s.o.Logger.Warn(line(f, a), "op", "store")
@@ -426,8 +430,11 @@ const (
 	compactFailed = "LOG Compact FAILED"
 )
 
-func (logger) Infof(string, ...any)        {}
-func (l logger) Debugf(f string, _ ...any) { l.s.turns.message(f, l.s.backlog) }
+func (logger) Infof(string, ...any) {}
+func (l logger) Debugf(f string, a ...any) {
+	l.s.compactions.message(f, a)
+	l.s.turns.message(f, l.s.backlog)
+}
 
 func line(f string, a []any) string {
 	return "badger: " + strings.TrimSpace(fmt.Sprintf(f, a...))

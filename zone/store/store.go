@@ -95,8 +95,10 @@ type Store struct {
 	logs   logs
 	backup sync.Mutex // held by the one that is under way
 	turns  turns
-	bottom atomic.Pointer[bottom]
-	zones  struct {
+
+	compactions compactions
+	bottom      atomic.Pointer[bottom]
+	zones       struct {
 		sync.Mutex
 		nextID uint32
 		byApex map[rr.Name]*Zone // by lower-case apex
@@ -167,6 +169,7 @@ func (s *Store) closeNow() error {
 		err = s.db.DB.Close()
 		s.db.DB = nil
 	}
+	s.compactions.over(s.o.Dir)
 	s.logs.forget()
 	return errors.Join(err, s.logs.closeMark(), s.dir.Close(), s.root.Close())
 }

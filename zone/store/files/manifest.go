@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 
@@ -239,24 +241,69 @@ func (d *Dir) void(there map[uint64]bool, all bool) map[int]bool {
 	return void
 }
 
-// Rewrite makes a MANIFEST of the tables that there are.
-func (d *Dir) Rewrite() error {
+// Tables are those that a MANIFEST leaves, and their levels.
+type Tables map[uint64]uint32
+
+// ManifestHead is where the first change set of a MANIFEST begins, in octets.
+const ManifestHead = int64(len(magic))
+
+// Read does what the change sets between two places of a MANIFEST say, and gives where the last whole one ends. From
+// is such an end, or 0.
+func (t Tables) Read(f io.ReaderAt, from, to int64) (end int64, err error) {
+	from = max(from, ManifestHead)
+	data := make([]byte, max(0, to-from))
+	if _, err := f.ReadAt(data, from); err != nil && (err != io.EOF || len(data) > 0) {
+		return from, err
+	}
+	at := 0
+	for at < len(data) {
+		set, what := cutSet(data, at)
+		if what != "" {
+			break
+		}
+		for _, c := range set.changes {
+			if c.Op == pb.ManifestChange_CREATE {
+				t[c.Id] = c.Level
+			} else {
+				delete(t, c.Id)
+			}
+		}
+		at = set.to
+	}
+	return from + int64(at), nil
+}
+
+// Set is a change set that makes the tables.
+func (t Tables) Set() ([]byte, error) {
 	var set pb.ManifestChangeSet
-	for _, t := range d.Tables {
-		set.Changes = append(set.Changes, &pb.ManifestChange{Id: t.ID, Op: pb.ManifestChange_CREATE, Level: uint32(t.Level), EncryptionAlgo: pb.EncryptionAlgo_aes})
+	for _, id := range slices.Sorted(maps.Keys(t)) {
+		set.Changes = append(set.Changes, &pb.ManifestChange{Id: id, Op: pb.ManifestChange_CREATE, Level: t[id], EncryptionAlgo: pb.EncryptionAlgo_aes})
 	}
 	body, err := proto.Marshal(&set)
 	if err != nil {
+		return nil, err
+	}
+	b := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
+	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(body, castagnoli))
+	return append(b, body...), nil
+}
+
+// Rewrite makes a MANIFEST of the tables that there are.
+func (d *Dir) Rewrite() error {
+	tables := Tables{}
+	for _, t := range d.Tables {
+		tables[t.ID] = uint32(t.Level)
+	}
+	set, err := tables.Set()
+	if err != nil {
 		return err
 	}
-	b := binary.BigEndian.AppendUint32([]byte(magic), uint32(len(body)))
-	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(body, castagnoli))
 	const rewrite = "MANIFEST-REWRITE"
 	f, err := d.root.OpenFile(rewrite, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(append(b, body...))
+	_, err = f.Write(append([]byte(magic), set...))
 	if err == nil {
 		err = f.Sync()
 	}

@@ -25,6 +25,7 @@ type Table struct {
 	MaxVersion uint64
 	Octets     int64
 	First      []byte // the first key, with its version
+	Entries    int
 	data       []byte
 	index      int // where the index begins
 	blocks     []block
@@ -60,6 +61,17 @@ func readFile(root *os.Root, name string, buf []byte) ([]byte, error) {
 	buf = buf[:fi.Size()]
 	_, err = io.ReadFull(f, buf)
 	return buf, err
+}
+
+// EntriesOf tells how many entries a table has, by its index.
+func EntriesOf(root *os.Root, id uint64) (int, error) {
+	t := Table{Name: tableName(id)}
+	var err error
+	if t.data, err = readFile(root, t.Name, nil); err != nil {
+		return 0, err
+	}
+	err = t.parse()
+	return t.Entries, err
 }
 
 // parse finds index and blocks. It does not look into blocks.
@@ -98,7 +110,7 @@ func (t *Table) readIndex(index []byte) (err error) {
 		}
 	}()
 	root := fb.GetRootAsTableIndex(index, 0)
-	t.MaxVersion = root.MaxVersion()
+	t.MaxVersion, t.Entries = root.MaxVersion(), int(root.KeyCount())
 	at := 0
 	for i := range root.OffsetsLength() {
 		var o fb.BlockOffset

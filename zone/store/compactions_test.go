@@ -1,0 +1,109 @@
+package store
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestCompactionThatLosesATable has compactions fail to write some of their tables, while commits go on. Badger takes no
+// notice of that, and would remove the tables whose content stands nowhere else then.
+func TestCompactionThatLosesATable(t *testing.T) {
+	s := openStore(t, Options{Dir: t.TempDir(), MemTable: 256 << 10, Logger: slog.New(slog.DiscardHandler)})
+	z := openZone(t, s, apex)
+	seed(t, z, 1, manySets(phones, 0)...)
+	var stop, hit atomic.Bool
+	done := make(chan error, 1)
+	go func() { done <- occupyNext(s, &stop, &hit) }()
+	want := make([]int, phones)
+	values := func(first, addr int) (sets []OwnedRRset) {
+		for i := first; i < first+20; i++ {
+			sets = append(sets, aSet(i, addr))
+			want[i] = addr
+		}
+		return sets
+	}
+	serial, commits := uint32(1), 0
+	for to := serial + 1; !hit.Load() || commits < 2000; to++ {
+		first := int(to*37) % (phones - 20)
+		old := slices.Clone(want)
+		c := change(z, serial, to, first, 0, 0)
+		c.Sets = append(c.Sets, values(first, int(to))...)
+		err := z.Commit(c)
+		if err == nil {
+			if commits++; commits == 20_000 {
+				t.Fatal("no compaction made a table")
+			}
+			serial = to
+			continue
+		}
+		truth := []OwnedRRset{soaSet(serial)}
+		want = old
+		for i := first; i < first+20; i++ {
+			truth = append(truth, aSet(i, want[i]))
+		}
+		for tries := 0; err != nil; tries++ {
+			if tries == 600 {
+				t.Fatal(err)
+			}
+			if err = z.Repair(truth, Held{}, to); err != nil {
+				time.Sleep(20 * time.Millisecond)
+			}
+		}
+	}
+	stop.Store(true)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if !hit.Load() {
+		t.Fatal("no table's place was taken")
+	}
+	sets := []OwnedRRset{soaSet(serial)}
+	for i, addr := range want {
+		sets = append(sets, aSet(i, addr))
+	}
+	for range 2 {
+		check(t, z)
+		wantContent(t, z, contentOf(sets...))
+		s = reopen(t, s)
+		z = openZone(t, s, apex)
+	}
+}
+
+// occupyNext takes the names of the tables that a compaction is about to make, once.
+func occupyNext(s *Store, stop, hit *atomic.Bool) error {
+	for last := s.turns.tables.Load(); !stop.Load() && !hit.Load(); { // else a close could not write its last table
+		n := s.turns.tables.Load()
+		if n == last {
+			time.Sleep(100 * time.Microsecond)
+			continue
+		}
+		last = n
+		names, err := filepath.Glob(filepath.Join(s.o.Dir, "*.sst"))
+		if err != nil {
+			return err
+		}
+		most := 0
+		for _, name := range names {
+			id := 0
+			_, _ = fmt.Sscanf(filepath.Base(name), "%d.sst", &id)
+			most = max(most, id)
+		}
+		for i := 1; i < 4; i++ {
+			f, err := os.OpenFile(filepath.Join(s.o.Dir, fmt.Sprintf("%06d.sst", most+i)), os.O_CREATE|os.O_EXCL, 0o600)
+			if err == nil {
+				hit.Store(true)
+				err = f.Close()
+			}
+			if err != nil && !os.IsExist(err) {
+				return err
+			}
+		}
+	}
+	return nil
+}
