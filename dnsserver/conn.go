@@ -33,7 +33,7 @@ type conn struct {
 
 	place       place        // of connections.mu
 	lastMessage atomic.Int64 // Unix time in ns
-	moved       atomic.Int64 // the later of that and the last time that the peer took something
+	moved       atomic.Int64 // the latest of that, the last time that the peer took something, and the begin of a write
 	asked       atomic.Bool  // there was a message
 	writing     atomic.Bool
 	inFlight    atomic.Int32 // updates and transfers without their reply; added to by the reader only
@@ -130,12 +130,13 @@ const settles = 100 * time.Millisecond
 
 // worth tells it, and when something moved last.
 func (c *conn) worth(now int64) (worth, int64) {
+	writing := c.writing.Load() // before moved, which a write sets first
 	moved := c.moved.Load()
 	_, nothingDue := c.idleSince()
 	switch settled := now-moved >= int64(settles); {
-	case c.writing.Load() && settled:
+	case writing && settled:
 		return stuck, moved
-	case c.writing.Load(), !nothingDue:
+	case writing, !nothingDue:
 		return busy, moved
 	case !settled:
 		return fresh, moved
@@ -175,7 +176,7 @@ func (c *conn) readAll() {
 	for {
 		n, err := c.nc.Read(buf[have:])
 		have += n
-		used, ok := c.messages(buf[:have], &turns)
+		used, ok := c.messages(buf[:have], c.s.opts.Now(), &turns)
 		if !ok {
 			return
 		}
@@ -221,9 +222,9 @@ func resize(buf []byte, have int) []byte {
 	return buf
 }
 
-// messages answers all complete messages in b and gives the octets used; false when the connection is
+// messages answers all complete messages in b, which were read at a time, and gives the octets used; false when the connection is
 // closed.
-func (c *conn) messages(b []byte, turns *turns) (used int, ok bool) {
+func (c *conn) messages(b []byte, at time.Time, turns *turns) (used int, ok bool) {
 	defer func() {
 		if used > 0 {
 			wake(c.wake)
@@ -241,7 +242,7 @@ func (c *conn) messages(b []byte, turns *turns) (used int, ok bool) {
 		if !c.waitRoom() {
 			return used, false
 		}
-		c.message(rest[frameLen:size:size])
+		c.message(rest[frameLen:size:size], at)
 		used += size
 		turns.step()
 	}
@@ -265,7 +266,7 @@ func (c *conn) waitRoom() bool {
 }
 
 // message answers one message.
-func (c *conn) message(msg []byte) {
+func (c *conn) message(msg []byte, at time.Time) {
 	s := c.s
 	s.Counters.TCPMessages.Add(1)
 	w := s.workers.get()
@@ -291,7 +292,7 @@ func (c *conn) message(msg []byte) {
 		}
 		s.sample(msg, &c.from, "", &w.scratch, n, begun)
 	case answer.Later:
-		as := s.slow.arrival(msg, c.from.addr.Addr(), w.scratch.Request.TSIG, s.opts.Now())
+		as := s.slow.arrival(msg, c.from.addr.Addr(), w.scratch.Request.TSIG, at)
 		if reply := s.answerSlow(w, msg, &c.from, as); reply != nil {
 			s.tapReply(reply, &c.from, as.at)
 			c.queue(reply)

@@ -27,6 +27,7 @@ type task struct {
 // arrival is what is known of a message before its signature is verified.
 type arrival struct {
 	at       time.Time
+	proven   bool // its address is no forgery
 	stranger bool // it is signed by a key that has signed nothing right of late where it comes from
 }
 
@@ -43,7 +44,7 @@ func (t *task) principal() acl.Principal {
 func (s *Server) answerSlow(w *worker, msg []byte, from *client, as arrival) []byte {
 	w.scratch.Client = from
 	now := s.opts.Now()
-	if as.stranger && !s.strangers.AllowN(now, 1) {
+	if as.stranger && !s.strangers.take(as.proven, now) {
 		s.Counters.Limits.Hit(LimitTSIGVerifications)
 		return s.unverified(w, msg, from, errStrangers, now)
 	}
@@ -68,7 +69,7 @@ func (s *Server) answerSlow(w *worker, msg []byte, from *client, as arrival) []b
 	switch verdict {
 	case answer.Reply:
 		reply := s.signed(t, n)
-		s.sample(t.msg, from, sign.Key(), &w.scratch, len(reply), now)
+		s.sample(t.msg, from, sign.Key(), &w.scratch, len(reply), as.at)
 		return reply
 	case answer.Drop:
 		s.Counters.Dropped.Add(1)
@@ -87,7 +88,7 @@ func (s *Server) answerSlow(w *worker, msg []byte, from *client, as arrival) []b
 }
 
 // errStrangers refuses a message before its signature is looked at.
-var errStrangers = tsig.Unavailable(errors.New("too many signatures are to be verified, of senders that have signed nothing of late (tsig_verifications)"))
+var errStrangers error = tsig.Unavailable(errors.New("too many signatures are to be verified, of senders that have signed nothing of late (tsig_verifications)"))
 
 // signed finishes a reply of n octets that was built for t.
 func (s *Server) signed(t *task, n int) []byte {
@@ -113,7 +114,9 @@ func (s *Server) unverified(w *worker, msg []byte, from *client, err error, now 
 	if !errors.As(err, &fault) {
 		fault = &tsig.Error{Rcode: dns.RcodeFormatError}
 	}
-	s.Counters.TSIGFailed.Add(1)
+	if err != errStrangers { // which says nothing of the signature
+		s.Counters.TSIGFailed.Add(1)
+	}
 	if msg[2]>>3&15 == dns.OpcodeUpdate {
 		s.noteUpdate("", from, true, now)
 	}

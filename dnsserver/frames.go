@@ -41,7 +41,8 @@ func roomFor(frames []byte, n int) []byte {
 func freeFrames(frames []byte) {
 	for _, b := range frameBuffers {
 		if cap(frames) == b.size {
-			b.free.Put(&frames)
+			left := frames // or each call would allocate, whatever it does
+			b.free.Put(&left)
 		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
-	"golang.org/x/time/rate"
 
 	"dialtone/dnsserver/answer"
 	"dialtone/update"
@@ -31,9 +30,8 @@ import (
 // publicKeys bounds what signatures cost that may be junk: a verification takes
 // as long as ten of TSIG.
 type publicKeys struct {
-	all      *rate.Limiter // verifications
-	unproven *rate.Limiter // of them, those for addresses that may be forged
-	mu       struct {
+	quota quota
+	mu    struct {
 		sync.Mutex
 		verified map[sender]int
 		failed   map[sender]int
@@ -65,9 +63,7 @@ const (
 )
 
 func (p *publicKeys) init(now time.Time, perSecond, claims int) {
-	// They begin with all that a second has: one that is made empty would refuse the first.
-	half := max(1, perSecond/2)
-	p.all, p.unproven = rate.NewLimiter(rate.Limit(perSecond), perSecond), rate.NewLimiter(rate.Limit(half), half)
+	p.quota = newQuota(perSecond)
 	p.set(now, perSecond, claims)
 	p.mu.forgets = now.Add(sourcesPeriod)
 	p.clearLocked()
@@ -75,11 +71,7 @@ func (p *publicKeys) init(now time.Time, perSecond, claims int) {
 
 // set changes the limits.
 func (p *publicKeys) set(now time.Time, perSecond, claims int) {
-	half := max(1, perSecond/2)
-	p.all.SetBurstAt(now, perSecond)
-	p.all.SetLimitAt(now, rate.Limit(perSecond))
-	p.unproven.SetBurstAt(now, half)
-	p.unproven.SetLimitAt(now, rate.Limit(half))
+	p.quota.set(perSecond, now)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.mu.each = max(1, perSecond*int(sourcesPeriod/time.Second)/sourceShare)
@@ -146,7 +138,7 @@ func (p *publicKeys) mayVerify(who acl.Principal, now time.Time) error {
 		return later(fmt.Sprintf("%d wrong signatures came from there within a minute: no more is verified until it is over", failed))
 	case verified >= each:
 		return later("too many signatures came from there within a minute: try again later")
-	case !who.Proven && !p.unproven.AllowN(now, 1), !p.all.AllowN(now, 1):
+	case !p.quota.take(who.Proven, now):
 		return later("too many signatures are to be verified: try again, over TCP")
 	}
 	return nil

@@ -7,8 +7,6 @@ import (
 	"reflect"
 	"strings"
 
-	"golang.org/x/time/rate"
-
 	"dialtone/dnsserver/control"
 	"dialtone/zone"
 	"dialtone/zone/rr"
@@ -163,8 +161,7 @@ func (s *Server) settle(old, next *conf) {
 		s.publicKeys.set(now, limits.KeyVerifications, limits.ClaimsPerSource)
 	}
 	if limits.TSIGVerifications != old.Limits.TSIGVerifications {
-		s.strangers.SetBurstAt(now, limits.TSIGVerifications)
-		s.strangers.SetLimitAt(now, rate.Limit(limits.TSIGVerifications))
+		s.strangers.set(limits.TSIGVerifications, now)
 	}
 	if !reflect.DeepEqual(old.RateLimit, next.RateLimit) {
 		s.SetRateLimit(next.RateLimit)

@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"dialtone/dnsserver/busiest"
 	"dialtone/dnsserver/ratelimit"
 	"dialtone/dnsserver/tap"
@@ -54,7 +52,7 @@ type Server struct {
 	sources        sources
 	answered       answered
 	publicKeys     publicKeys
-	strangers      *rate.Limiter                     // verifications of those that have signed nothing right of late
+	strangers      quota                             // of those that have signed nothing right of late
 	verifying      sync.RWMutex                      // held for reading from the verification of an update until it is in a queue
 	limiter        atomic.Pointer[ratelimit.Limiter] // nil: no response is limited
 	transferServer *transfer.Server
@@ -102,7 +100,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	s.yielder.init()
 	s.sources.init(s.opts.Now(), limits.SourceUpdates)
 	s.answered.init(s.opts.Now(), limits.UpdateAnswers)
-	s.strangers = rate.NewLimiter(rate.Limit(limits.TSIGVerifications), limits.TSIGVerifications)
+	s.strangers = newQuota(limits.TSIGVerifications)
 	s.publicKeys.init(s.opts.Now(), limits.KeyVerifications, limits.ClaimsPerSource)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.open(ctx); err != nil {

@@ -77,7 +77,7 @@ func (q *slowQueues) put(msg []byte, from client, tsig int, proven bool, now tim
 	source := q.source(from.addr.Addr())
 	m.sender = q.claimed(source, msg, tsig)
 	known := q.known.has(m.sender)
-	m.arrival = arrival{now, tsig != 0 && !known}
+	m.arrival = arrival{now, proven, tsig != 0 && !known}
 	known = known || proven
 	if proven {
 		m.sender = ^m.sender // with turns of its own
@@ -98,9 +98,9 @@ func (q *slowQueues) note(a netip.Addr, key rr.Name, now time.Time) {
 	q.known.note(id, now)
 }
 
-// arrival is that of a message that does not wait.
+// arrival is that of a message over TCP, which does not wait.
 func (q *slowQueues) arrival(msg []byte, from netip.Addr, tsig int, now time.Time) arrival {
-	return arrival{now, tsig != 0 && !q.known.has(q.claimed(q.source(from), msg, tsig))}
+	return arrival{now, true, tsig != 0 && !q.known.has(q.claimed(q.source(from), msg, tsig))}
 }
 
 func (q *slowQueues) release(m *slowMessage) {

@@ -106,11 +106,15 @@ func (h *udpReader) reply(d *udp.Datagram, n int) int {
 
 // later hands the message to the slow workers, or answers SERVFAIL when they have enough to do.
 func (h *udpReader) later(d *udp.Datagram) int {
-	p := d.Peer()
-	if h.s.slow.put(d.Msg, client{addr: p.Remote, sock: h.sock, local: p.Local}, h.scratch.Request.TSIG, h.scratch.Request.CookieValid, h.s.opts.Now()) {
+	p, now := d.Peer(), h.s.opts.Now()
+	from := client{addr: p.Remote, sock: h.sock, local: p.Local}
+	if h.s.slow.put(d.Msg, from, h.scratch.Request.TSIG, h.scratch.Request.CookieValid, now) {
 		return 0
 	}
 	h.s.Counters.Limits.Hit(LimitSlowQueue)
+	if h.scratch.Request.Opcode == dns.OpcodeUpdate {
+		h.s.noteUpdate("", &from, true, now)
+	}
 	n := h.responder.Error(d.Msg, d.Out, false, 0, dns.RcodeServerFailure, nil, &h.scratch)
 	return h.reply(d, n)
 }

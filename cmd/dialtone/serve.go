@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -35,6 +36,18 @@ const (
 	ballastOctets = 48 << 20
 )
 
+// setCollector comes before anything is read: the ballast must not come to lie where something was before, since Go
+// would clear it there, and it would be memory. An operator who sets the collector himself has his way.
+func setCollector() {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	debug.SetGCPercent(gcPercent)
+	if debug.SetMemoryLimit(-1) == math.MaxInt64 { // of which the ballast would be a part
+		ballast = make([]byte, ballastOctets)
+	}
+}
+
 // ballast is never written to, so it takes no memory but in the collector's books.
 var ballast []byte
 
@@ -59,6 +72,7 @@ DIALTONE_DATA_DIR=/tmp/dialtone or DIALTONE_LOG_LEVEL=debug.`,
 }
 
 func serve(ctx context.Context, file string, stdout, stderr io.Writer) error {
+	setCollector()
 	conf, opts, err := load(file)
 	if err != nil {
 		return err
@@ -74,10 +88,6 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) error {
 	opts.Logger = logger(conf.Log, opts.LogLevel, stderr)
 	for _, w := range conf.Warnings {
 		opts.Logger.Warn(w.String(), "op", "config")
-	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-		ballast = make([]byte, ballastOctets)
 	}
 	ctx, stop := signal.NotifyContext(ctx, stopSignals(conf)...)
 	defer stop()

@@ -30,7 +30,10 @@ func (m *topModel) picture() string {
 	faults, secondaries := apart(m.faults(), m.height), apart(m.secondaries(), m.height)
 	room := max(m.height-len(head)-len(foot)-1, 0) // for what can be cut; a line for the heading of zones
 	faults = upTo(faults, min(5, room/3))
-	senders := upTo(apart(m.senders(), m.height), min(6, room/4))
+	var senders []string
+	if room >= 12 { // else the heading would be all of it
+		senders = upTo(apart(m.senders(), m.height), min(6, room/4))
+	}
 	secondaries = upTo(secondaries, max(room/3, room-len(faults)-len(senders)-len(m.st.Zones)))
 	zones := m.zonesFrom(m.offset, max(room-len(faults)-len(secondaries)-len(senders), 0))
 	return m.fitted(slices.Concat(head, zones, secondaries, senders, faults), m.height-len(foot), foot)

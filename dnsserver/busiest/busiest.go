@@ -3,13 +3,14 @@
 // It owns: the counting. Who counts as one sender is for its caller to say. It imports nothing of dialtone.
 //
 // The counts are those of Metwally's Space-Saving: there are places for so many senders; one that has none takes the
-// place of who has least, and what that one had becomes the most by which the new one's count may be too high. What
-// is told is what a sender has sent at least, so nobody is named for what others sent; who has sent more than one
-// part in places of all there is, is among them.
+// place of who has least, and what that one had becomes the most by which the new one's count may be too high. That is
+// not told of, so nobody is named for what others sent. Who sends much less than one part in places of all is not seen
+// beside a flood from very many.
 package busiest
 
 import (
 	"cmp"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -19,9 +20,10 @@ const (
 	places = 256
 	// half of what is told of: counts are given up after twice that time.
 	half = 30 * time.Second
-	// all that come within a second are counted up to that number, and then one of every so often.
+	// all that come within a second are counted up to that number, and then one of every so many, at random: senders
+	// that take turns come in an order that a count would find again and again.
 	all, every = 512, 16
-	// enough is so many that it is no chance.
+	// enough of those is so many that it is no chance.
 	enough = 4 * every
 )
 
@@ -46,12 +48,13 @@ type entry[K comparable] struct {
 	who           K
 	sent, refused uint64
 	others        uint64 // of sent, what may have been others'
+	sampled       bool   // some were counted for others
 }
 
 // Count is what one sender has sent in the last half to whole minute.
 type Count[K comparable] struct {
 	Who     K
-	Sent    float64 // a second, at least
+	Sent    float64 // a second; where there are many, about
 	Refused float64 // of them
 }
 
@@ -66,6 +69,7 @@ func (c *Counter[K]) Note(who K, refused bool, now time.Time) {
 	c.turnLocked(now)
 	e := c.mu.now.entry(who)
 	e.sent += n
+	e.sampled = e.sampled || n > 1
 	if refused {
 		e.refused += n
 	}
@@ -80,7 +84,7 @@ func (c *Counter[K]) weightLocked(now time.Time) uint64 {
 	switch {
 	case c.mu.inSecond <= all:
 		return 1
-	case c.mu.inSecond%every == 0:
+	case rand.IntN(every) == 0:
 		return every
 	}
 	return 0
@@ -88,7 +92,7 @@ func (c *Counter[K]) weightLocked(now time.Time) uint64 {
 
 func (c *Counter[K]) turnLocked(now time.Time) {
 	switch age := now.Sub(c.mu.now.began); {
-	case age >= 2*half || age < 0: // or the clock was set back
+	case age >= 2*half || age < -half: // or the clock was set back; a message may come somewhat later than others
 		c.mu.before, c.mu.now = generation[K]{}, generation[K]{began: now}
 	case age >= half:
 		c.mu.before, c.mu.now = c.mu.now, generation[K]{began: c.mu.now.began.Add(half)}
@@ -131,22 +135,28 @@ func (c *Counter[K]) Most(n int, least float64, now time.Time) []Count[K] {
 		began = c.mu.before.began
 	}
 	seconds := max(now.Sub(began), time.Second).Seconds()
-	sums := map[K]Count[K]{}
+	sums, chance := map[K]Count[K]{}, map[K]bool{}
+	var order []K // so that equals do not change places at each look
 	for _, g := range []*generation[K]{&c.mu.before, &c.mu.now} {
 		for _, e := range g.list {
-			x := sums[e.who]
-			x.Who = e.who
+			x, known := sums[e.who]
+			if !known {
+				x.Who = e.who
+				order = append(order, e.who)
+			}
 			x.Sent += float64(e.sent-e.others) / seconds
 			x.Refused += float64(e.refused) / seconds
 			sums[e.who] = x
+			chance[e.who] = chance[e.who] || e.sampled
 		}
 	}
 	list := []Count[K]{}
-	for _, x := range sums {
-		if x.Sent >= least && x.Sent*seconds >= enough {
+	for _, who := range order {
+		x := sums[who]
+		if x.Sent >= least && (!chance[x.Who] || x.Sent*seconds >= enough) {
 			list = append(list, x)
 		}
 	}
-	slices.SortFunc(list, func(a, b Count[K]) int { return cmp.Compare(b.Sent, a.Sent) })
+	slices.SortStableFunc(list, func(a, b Count[K]) int { return cmp.Compare(b.Sent, a.Sent) })
 	return list[:min(n, len(list))]
 }

@@ -22,8 +22,13 @@ func (t *Table) inParts(version uint64, most int) iter.Seq[Node] {
 	return func(yield func(Node) bool) {
 		var w window
 		var sorted []ref
-		defer func() { freePlaces(sorted) }()
 		p := collector{d: t.dir.Load(), limit: most}
+		defer func() {
+			freePlaces(sorted)
+			for _, list := range p.bySlab { // of a walk that ends early
+				freePlaces(list)
+			}
+		}()
 		for p.collect(len(*t.mem.list.Load())) {
 			for i := range p.bySlab {
 				sorted = byPage(sorted, p.bySlab[i])
@@ -103,7 +108,8 @@ func roomForPlaces(n int) []ref {
 
 func freePlaces(list []ref) {
 	if cap(list) > firstPlaces {
-		placesLeft.Put(&list)
+		left := list // or each call would allocate, whatever it does
+		placesLeft.Put(&left)
 	}
 }
 
