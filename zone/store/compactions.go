@@ -88,13 +88,18 @@ func (c *compactions) read(f *os.File) (fi fs.FileInfo, tables files.Tables, end
 	if fi, err = f.Stat(); err != nil {
 		return nil, nil, 0, err
 	}
-	if c.file != nil && os.SameFile(c.file, fi) && fi.Size() >= c.end {
+	if c.goesOn(fi) {
 		tables, end = maps.Clone(c.tables), c.end
 	} else {
 		tables = files.Tables{}
 	}
 	end, err = tables.Read(f, end, fi.Size())
 	return fi, tables, end, err
+}
+
+// goesOn tells whether a MANIFEST is the one that was read before.
+func (c *compactions) goesOn(fi fs.FileInfo) bool {
+	return c.file != nil && os.SameFile(c.file, fi) && fi.Size() >= c.end
 }
 
 // message is called with each of Badger's messages about compactions.
@@ -173,7 +178,7 @@ func (c *compactions) whole(made []int) bool {
 // undo takes back what was written to the MANIFEST. Where Badger has written it anew meanwhile, what it said before
 // is written into the new one, and synced: the old one is gone.
 func (c *compactions) undo(f *os.File, fi fs.FileInfo, sync func(f *os.File) error) error {
-	end, anew := c.end, c.file == nil || !os.SameFile(c.file, fi)
+	end, anew := c.end, !c.goesOn(fi)
 	if anew {
 		end = files.ManifestHead
 	}
@@ -181,8 +186,11 @@ func (c *compactions) undo(f *os.File, fi fs.FileInfo, sync func(f *os.File) err
 	if err == nil {
 		_, err = f.Seek(end, 0)
 	}
-	if err != nil || !anew {
+	if err != nil {
 		return err
+	}
+	if !anew {
+		return sync(f) // or a power loss might bring it back
 	}
 	set, err := c.tables.Set()
 	if err != nil {

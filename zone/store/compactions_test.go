@@ -1,14 +1,23 @@
 package store
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"hash/crc32"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/dgraph-io/badger/v4/pb"
+	"google.golang.org/protobuf/proto"
+
+	"dialtone/zone/store/files"
 )
 
 // TestCompactionThatLosesATable has compactions fail to write some of their tables, while commits go on. Badger takes no
@@ -106,4 +115,91 @@ func occupyNext(s *Store, stop, hit *atomic.Bool) error {
 		}
 	}
 	return nil
+}
+
+// TestManifestIsTakenBack has a change set that lost a table appended to the MANIFEST, and then come in a MANIFEST that
+// was written anew.
+func TestManifestIsTakenBack(t *testing.T) {
+	noSync := func(*os.File) error { return nil }
+	for _, anew := range []bool{false, true} {
+		s := openStore(t, testOptions(t.TempDir()))
+		z := openZone(t, s, apex)
+		seed(t, z, 1, manySets(phones, 0)...)
+		if err := s.Close(); err != nil { // the memtable becomes a table
+			t.Fatal(err)
+		}
+		root, err := os.OpenRoot(s.o.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer root.Close()
+		var c compactions
+		if err := c.begin(s.o.Dir, root); err != nil {
+			t.Fatal(err)
+		}
+		defer c.over(s.o.Dir)
+		before := maps.Clone(c.tables)
+		if len(before) == 0 {
+			t.Fatal("there is no table")
+		}
+		path := filepath.Join(s.o.Dir, files.Manifest)
+		was, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lost, err := files.Tables{}.Set() // nothing is left
+		if err != nil {
+			t.Fatal(err)
+		}
+		data := append(was[:files.ManifestHead:files.ManifestHead], lost...)
+		if !anew {
+			removed := &pb.ManifestChangeSet{}
+			for id := range before {
+				removed.Changes = append(removed.Changes, &pb.ManifestChange{Id: id, Op: pb.ManifestChange_DELETE})
+			}
+			body, err := proto.Marshal(removed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data = binary.BigEndian.AppendUint32(was[:len(was):len(was)], uint32(len(body)))
+			data = binary.BigEndian.AppendUint32(data, crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
+			data = append(data, body...)
+		}
+		rewrite := func() {
+			t.Helper()
+			if !anew {
+				if err := os.WriteFile(path, data, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if err := errors.Join(os.WriteFile(path+"-REWRITE", data, 0o600), os.Rename(path+"-REWRITE", path)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rewrite()
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		c.message("[%d] LOG "+tableMade, []any{1, uint64(7)}) // of which no table came
+		if err := c.compare(f, noSync); !errors.Is(err, errTableLost) {
+			t.Errorf("written anew %v: %v", anew, err)
+		}
+		if _, after, _, err := new(compactions).read(f); err != nil || !maps.Equal(after, before) {
+			t.Errorf("written anew %v: %v, %v, want %v", anew, after, err, before)
+		}
+		// Where nothing was to be written, nothing is lost.
+		c.message("[Compactor: %d] "+compactDone, []any{1, 0})
+		c.message("[%d] LOG "+tableMade, []any{1, uint64(0)})
+		rewrite()
+		if f, err = os.OpenFile(path, os.O_RDWR, 0); err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if err := c.compare(f, noSync); err != nil || len(c.tables) != 0 {
+			t.Errorf("written anew %v: %v", anew, err)
+		}
+	}
 }
