@@ -544,7 +544,7 @@ func TestBackupAcrossAFault(t *testing.T) {
 	s, z := fullStore(t, 20_000)
 	o := BackupOptions{Yield: sync.OnceFunc(func() {
 		s.broken.Store(true)
-		if err := z.Repair(nil, Held{}, 0); err != nil {
+		if err := repair(z, nil, Held{}, 0); err != nil {
 			t.Error(err)
 		}
 	})}
@@ -555,7 +555,7 @@ func TestBackupAcrossAFault(t *testing.T) {
 	if _, err := s.Backup(io.Discard, BackupOptions{}); !errors.Is(err, ErrBroken) {
 		t.Error(err)
 	}
-	if err := z.Repair(nil, Held{}, 0); err != nil {
+	if err := repair(z, nil, Held{}, 0); err != nil {
 		t.Fatal(err)
 	}
 	path, _ := backUp(t, s, BackupOptions{})

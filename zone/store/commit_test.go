@@ -167,7 +167,7 @@ func TestFailedCommitIsUndone(t *testing.T) {
 			}
 			next = nil
 			for range 2 { // a repair may be repeated
-				if err := z.Repair(truth, Held{}, 4); err != nil {
+				if err := repair(z, truth, Held{}, 4); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -262,7 +262,7 @@ func TestLargeCommitAtEveryFault(t *testing.T) {
 			if _, failed := firstOf(z); failed == nil && after {
 				t.Fatalf("fault %d: a torn zone can be read", n)
 			}
-			if err := z.Repair(undo, Held{}, 2); err != nil {
+			if err := repair(z, undo, Held{}, 2); err != nil {
 				t.Fatal(err)
 			}
 			wantContent(t, z, old)
@@ -270,7 +270,7 @@ func TestLargeCommitAtEveryFault(t *testing.T) {
 			commit(t, z, change(z, 1, 3, 1, 1, 6))
 		} else if hit {
 			// The fault came when the commit was whole already.
-			if err := z.Repair(nil, Held{}, 2); err != nil {
+			if err := repair(z, nil, Held{}, 2); err != nil {
 				t.Fatal(err)
 			}
 			wantContent(t, z, contentOf(c.Sets...))
@@ -336,7 +336,7 @@ func TestLargeRepairAtEveryFault(t *testing.T) {
 			t.Fatalf("fault %d: %v", n, err)
 		}
 		s.fault = func(bool) error { return nil }
-		if err := z.Repair(truth, Held{}, 3); err != nil {
+		if err := repair(z, truth, Held{}, 3); err != nil {
 			t.Fatal(err)
 		}
 		wantContent(t, z, contentOf(truth...))
@@ -370,7 +370,7 @@ func TestFullFileSystemRefusesWritesOnly(t *testing.T) {
 	}
 	wantContent(t, z, contentOf(soaSet(1), aSet(1, 1)))
 	s.o.Reserve = 0
-	if err := z.Repair([]OwnedRRset{soaSet(1), aSet(1, 1)}, Held{}, 2); err != nil {
+	if err := repair(z, []OwnedRRset{soaSet(1), aSet(1, 1)}, Held{}, 2); err != nil {
 		t.Fatal(err)
 	}
 	commit(t, z, change(z, 1, 3, 1, 1, 2))
@@ -425,7 +425,7 @@ func TestLogThatCannotBeContinued(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := other.Repair(nil, Held{}, 2); err != nil {
+	if err := repair(other, nil, Held{}, 2); err != nil {
 		t.Fatal(err)
 	}
 	if err := other.Commit(&Commit{From: 1, To: 3}); err != nil {
@@ -453,7 +453,7 @@ func TestCommitBehindAFailedWriteDoesNotCount(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.fault = func(bool) error { return nil }
-	if err := z.Repair([]OwnedRRset{soaSet(1), {number(0), rr.RRset{Type: typeA}}}, Held{}, 2); err != nil {
+	if err := repair(z, []OwnedRRset{soaSet(1), {number(0), rr.RRset{Type: typeA}}}, Held{}, 2); err != nil {
 		t.Fatal(err)
 	}
 	everyWay(t, s, func(z *Zone) {

@@ -61,7 +61,7 @@ func TestFullDisk(t *testing.T) {
 	for i := used - 1000; i < used; i++ {
 		undo = append(undo, OwnedRRset{number(i), rr.RRset{Type: typeA}})
 	}
-	if err := z.Repair(undo, Held{}, serial+1); err != nil {
+	if err := repair(z, undo, Held{}, serial+1); err != nil {
 		t.Fatal(err)
 	}
 	commit(t, z, change(z, serial, serial+2, 0, 1, 1))

@@ -117,7 +117,7 @@ func TestTrimGoesOnBehindAFault(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.fault = func(bool) error { return nil }
-		if err := z.Repair(nil, Held{}, 21); err != nil {
+		if err := repair(z, nil, Held{}, 21); err != nil {
 			t.Fatal(err)
 		}
 		check(t, z)
@@ -207,7 +207,7 @@ func TestReopenEndsStreams(t *testing.T) {
 			t.Fatal(err)
 		}
 		fail = nil
-		if err := z.Repair([]OwnedRRset{soaSet(serial), aSet(0, int(serial-1))}, Held{}, used); err != nil {
+		if err := repair(z, []OwnedRRset{soaSet(serial), aSet(0, int(serial-1))}, Held{}, used); err != nil {
 			t.Fatal(err)
 		}
 	}

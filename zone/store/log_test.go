@@ -153,7 +153,7 @@ func TestFailedSyncStopsAllZones(t *testing.T) {
 	if err := two.Commit(&Commit{From: 1, To: 2}); !errors.Is(err, ErrBroken) {
 		t.Errorf("commit of another zone: %v", err)
 	}
-	if err := one.Repair([]OwnedRRset{{Owner: number(0), Set: rr.RRset{Type: typeA}}, soaSet(1)}, Held{}, 2); err != nil {
+	if err := repair(one, []OwnedRRset{{Owner: number(0), Set: rr.RRset{Type: typeA}}, soaSet(1)}, Held{}, 2); err != nil {
 		t.Fatal(err)
 	}
 	commit(t, one, change(one, 1, 3, 0, 1, 3))

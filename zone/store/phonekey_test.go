@@ -239,7 +239,7 @@ func TestPhoneKeysBesideARepair(t *testing.T) {
 	if err := z.Commit(change(z, 1, 2, 1, 1, 2)); !errors.Is(err, ErrBroken) {
 		t.Errorf("commit before the repair: %v", err)
 	}
-	if err := z.Repair([]OwnedRRset{soaSet(1), aSet(1, 1)}, Held{}, 2); err != nil {
+	if err := repair(z, []OwnedRRset{soaSet(1), aSet(1, 1)}, Held{}, 2); err != nil {
 		t.Fatal(err)
 	}
 	commit(t, z, change(z, 1, 3, 1, 1, 3))

@@ -134,7 +134,7 @@ func TestRepairHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 	// There is no serial to be burned.
-	if err := z.Repair(nil, before, 0); err != nil {
+	if err := repair(z, nil, before, 0); err != nil {
 		t.Fatal(err)
 	}
 	if m, _, _ := z.Meta(); m.Burned != 1 {

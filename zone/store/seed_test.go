@@ -146,7 +146,7 @@ func seedAtFault(t *testing.T, loaded bool, countdown int, after bool) (hit bool
 	s.fault = func(bool) error { return nil }
 	if err != nil && loaded {
 		// The zone goes on with what it had.
-		if err := z.Repair(nil, Held{}, 1); err != nil {
+		if err := repair(z, nil, Held{}, 1); err != nil {
 			t.Fatal(err)
 		}
 		wantContent(t, z, old)
@@ -187,7 +187,7 @@ func TestDrop(t *testing.T) {
 		t.Error("the drop was on disk")
 	}
 	s.fault = func(bool) error { return nil }
-	if err := z.Repair(nil, Held{}, 2); err != nil {
+	if err := repair(z, nil, Held{}, 2); err != nil {
 		t.Fatal(err)
 	}
 	check(t, openZone(t, crash(t, s), apex))
