@@ -108,6 +108,7 @@ func (s *Store) openBadger(how files.How) (*badger.DB, error) {
 	if err == nil {
 		var db *badger.DB
 		if db, err = openWith(o); err == nil {
+			s.compactions.db.Store(db)
 			if err = s.startMark(db.MaxVersion()); err == nil {
 				return db, nil
 			}

@@ -7,15 +7,20 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	_ "unsafe" // for go:linkname
+
+	"github.com/dgraph-io/badger/v4"
 
 	"dialtone/zone/store/files"
 )
 
-// compactions keeps Badger from removing tables whose content stands nowhere else.
+// compactions keeps Badger from removing tables whose content stands nowhere else, and from losing its way when its
+// MANIFEST cannot be synced.
 //
 // A compaction reads some tables and writes others, which take their place. When one of the new ones cannot be
 // written (its msync fails, or its file cannot be made), Badger 4.9 forgets the error on its way: in subcompact,
@@ -26,12 +31,18 @@ import (
 // Badger says how many entries it is about to write into a table ("Added %d keys"), and syncs its MANIFEST by a
 // variable, before it removes anything. So what the MANIFEST is about to say is compared there with what was to be
 // written. When a table is missing the change set is taken back, and Badger gets the error that it had lost: it
-// keeps the old tables, and the store is closed and opened again as after any failed compaction.
+// keeps the old tables.
+//
+// So is a change set that cannot be synced. Badger itself leaves it in the MANIFEST, removes the new tables, and goes
+// on with a list of tables in memory that is not what it has. From then on each compaction of the same tables fails, and
+// when so many memtables and tables have gathered that Badger waits for a compaction, a close waits for ever. What is
+// in memory is therefore taken back, too.
 type compactions struct {
 	mu struct {
 		sync.Mutex
 		building map[int][]int // entries of the tables that a compactor writes, in its words
 	}
+	db atomic.Pointer[badger.DB] // nil: not open yet
 	// What the MANIFEST says, as far as it was compared; used by one goroutine at a time, as the MANIFEST is.
 	root   *os.Root
 	file   fs.FileInfo // nil: there is none yet
@@ -48,15 +59,16 @@ var syncManifest func(f *os.File) error
 // guarded are the compactions of open stores, by the path of their MANIFEST.
 var guarded sync.Map
 
+// fsync is what syncs a MANIFEST.
+var fsync func(f *os.File) error
+
 func init() {
-	sync := syncManifest
+	fsync = syncManifest
 	syncManifest = func(f *os.File) error {
 		if c, ok := guarded.Load(f.Name()); ok {
-			if err := c.(*compactions).compare(f, sync); err != nil {
-				return err
-			}
+			return c.(*compactions).settle(f, fsync)
 		}
-		return sync(f)
+		return fsync(f)
 	}
 }
 
@@ -65,6 +77,7 @@ func (c *compactions) begin(dir string, root *os.Root) error {
 	c.mu.Lock()
 	c.mu.building = map[int][]int{}
 	c.mu.Unlock()
+	c.db.Store(nil)
 	c.root, c.file, c.tables, c.end = root, nil, files.Tables{}, 0
 	f, err := root.Open(files.Manifest)
 	switch {
@@ -128,34 +141,79 @@ func (c *compactions) message(format string, a []any) {
 // compactDone is in the message for a compaction that is over; see tableMade and compactFailed for the others.
 const compactDone = "Compaction for level"
 
-// compare looks at what was written to the MANIFEST since the last call, and takes it back if a table is missing.
-func (c *compactions) compare(f *os.File, sync func(f *os.File) error) error {
+// settle looks at what was written to the MANIFEST since the last call, and syncs it. It takes that back if a table is
+// missing, or if it cannot be synced.
+func (c *compactions) settle(f *os.File, sync func(f *os.File) error) error {
 	fi, tables, end, err := c.read(f)
 	if err != nil {
 		return fmt.Errorf("read %s again: %w", f.Name(), err)
 	}
-	var made []int
-	removed := 0
-	for id := range c.tables {
-		if _, kept := tables[id]; !kept {
-			removed++
-		}
+	if err = c.compare(tables); err == nil {
+		err = sync(f)
 	}
+	if err != nil {
+		c.forget(tables)
+		return errors.Join(err, c.undo(f, fi, sync))
+	}
+	c.file, c.tables, c.end = fi, tables, end
+	return nil
+}
+
+// compare tells whether tables may take the place of those before them.
+func (c *compactions) compare(tables files.Tables) error {
+	removed := false
+	for id := range c.tables {
+		_, kept := tables[id]
+		removed = removed || !kept
+	}
+	if !removed { // nothing is lost by a table more
+		return nil
+	}
+	var made []int
 	for id := range tables {
-		if _, had := c.tables[id]; had || removed == 0 { // nothing is lost by a table more
+		if _, had := c.tables[id]; had {
 			continue
 		}
 		n, err := files.EntriesOf(c.root, id)
 		if err != nil {
-			return errors.Join(err, c.undo(f, fi, sync))
+			return err
 		}
 		made = append(made, n)
 	}
-	if removed > 0 && !c.whole(made) {
-		return errors.Join(errTableLost, c.undo(f, fi, sync))
+	if !c.whole(made) {
+		return errTableLost
 	}
-	c.file, c.tables, c.end = fi, tables, end
 	return nil
+}
+
+// forget makes Badger's list of tables in memory what it was before the last change set.
+func (c *compactions) forget(tables files.Tables) {
+	db := c.db.Load()
+	if db == nil { // about to be opened: it is not
+		return
+	}
+	m := manifestOf(db)
+	for id, level := range tables {
+		if _, had := c.tables[id]; !had {
+			delete(m.Tables, id)
+			delete(m.Levels[level].Tables, id)
+			m.Creations = max(0, m.Creations-1)
+		}
+	}
+	for id, level := range c.tables {
+		if _, kept := tables[id]; !kept {
+			m.Tables[id] = badger.TableManifest{Level: uint8(level)}
+			m.Levels[level].Tables[id] = struct{}{}
+			m.Deletions = max(0, m.Deletions-1)
+		}
+	}
+}
+
+// manifestOf gives Badger's list of tables, which it does not show: the field of that name of its file of that name. It is
+// used while the MANIFEST is synced, when Badger holds the lock of both. A test holds that they are there.
+func manifestOf(db *badger.DB) *badger.Manifest {
+	file := reflect.ValueOf(db).Elem().FieldByName("manifest").Elem()
+	return (*badger.Manifest)(file.FieldByName("manifest").Addr().UnsafePointer())
 }
 
 var errTableLost = errors.New("a table could not be written, and the others must not take the place of the old ones without it")
