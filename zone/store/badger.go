@@ -259,7 +259,7 @@ func (s *Store) reopenNow() error {
 		return ErrClosed
 	}
 	if s.db.DB != nil {
-		if err := s.db.DB.Close(); err != nil {
+		if err := s.closeBadger(); err != nil {
 			s.o.Logger.Warn("store closed with an error after a failed write", "op", "store", "dir", s.o.Dir, "error", err)
 		}
 		s.db.DB = nil
@@ -273,6 +273,11 @@ func (s *Store) reopenNow() error {
 	s.db.generation++
 	s.broken.Store(false)
 	return nil
+}
+
+// closeBadger is for who holds the lock.
+func (s *Store) closeBadger() error {
+	return errors.Join(openManifest(s.db.DB, s.o.Dir), s.db.DB.Close())
 }
 
 // view reads in one short transaction. fn must not call back a user.

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -209,11 +210,34 @@ func (c *compactions) forget(tables files.Tables) {
 	}
 }
 
-// manifestOf gives Badger's list of tables, which it does not show: the field of that name of its file of that name. It is
-// used while the MANIFEST is synced, when Badger holds the lock of both. A test holds that they are there.
-func manifestOf(db *badger.DB) *badger.Manifest {
+// manifestFile gives a field of Badger's own record of its MANIFEST, which it does not show. Tests hold that they are there.
+func manifestFile[T any](db *badger.DB, field string) *T {
 	file := reflect.ValueOf(db).Elem().FieldByName("manifest").Elem()
-	return (*badger.Manifest)(file.FieldByName("manifest").Addr().UnsafePointer())
+	return (*T)(file.FieldByName(field).Addr().UnsafePointer())
+}
+
+// manifestOf gives its list of tables. It is used while the MANIFEST is synced, when Badger holds the lock.
+func manifestOf(db *badger.DB) *badger.Manifest { return manifestFile[badger.Manifest](db, "manifest") }
+
+// openManifest opens the MANIFEST again, if Badger has closed it to write it anew, and could not. Badger leaves it
+// closed, and a close of Badger would try to write its last table for ever.
+func openManifest(db *badger.DB, dir string) error {
+	lock := manifestFile[sync.Mutex](db, "appendLock")
+	lock.Lock()
+	defer lock.Unlock()
+	f := manifestFile[*os.File](db, "fp")
+	if _, err := (*f).Stat(); !errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	again, err := os.OpenFile(filepath.Join(dir, files.Manifest), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	if _, err := again.Seek(0, io.SeekEnd); err != nil {
+		return errors.Join(err, again.Close())
+	}
+	*f = again
+	return nil
 }
 
 var errTableLost = errors.New("a table could not be written, and the others must not take the place of the old ones without it")
@@ -242,7 +266,7 @@ func (c *compactions) undo(f *os.File, fi fs.FileInfo, sync func(f *os.File) err
 	}
 	err := f.Truncate(end)
 	if err == nil {
-		_, err = f.Seek(end, 0)
+		_, err = f.Seek(end, io.SeekStart)
 	}
 	if err != nil {
 		return err

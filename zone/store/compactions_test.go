@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -49,6 +50,31 @@ func TestManifestThatCannotBeSynced(t *testing.T) {
 	s := openStore(t, Options{Dir: t.TempDir(), MemTable: 256 << 10, Logger: slog.New(slog.DiscardHandler)})
 	defer func() { fsync = real }()
 	commitThrough(t, s, 1500, func() bool { return failed.Load() > 5 })
+}
+
+// TestManifestThatCannotBeWrittenAnew has Badger fail to write its MANIFEST anew: what is in the way is taken away
+// when it has.
+func TestManifestThatCannotBeWrittenAnew(t *testing.T) {
+	s := openStore(t, Options{Dir: t.TempDir(), MemTable: 256 << 10, Logger: slog.New(slog.DiscardHandler)})
+	db := s.db.DB
+	*manifestFile[int](db, "deletionsRewriteThreshold") = 1
+	rewrite := filepath.Join(s.o.Dir, "MANIFEST-REWRITE")
+	if err := os.MkdirAll(filepath.Join(rewrite, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var failed atomic.Bool
+	go func() {
+		for lock := manifestFile[sync.Mutex](db, "appendLock"); !failed.Load(); time.Sleep(time.Millisecond) {
+			lock.Lock()
+			_, err := (*manifestFile[*os.File](db, "fp")).Stat()
+			lock.Unlock()
+			if err != nil {
+				_ = os.RemoveAll(rewrite)
+				failed.Store(true)
+			}
+		}
+	}()
+	commitThrough(t, s, 2000, failed.Load)
 }
 
 // commitThrough commits so often, and until something has come, and repairs the zone after each commit that fails. What

@@ -166,7 +166,7 @@ func (s *Store) closeNow() error {
 	defer s.db.Unlock()
 	var err error
 	if s.db.DB != nil {
-		err = s.db.DB.Close()
+		err = s.closeBadger()
 		s.db.DB = nil
 	}
 	s.compactions.over(s.o.Dir)
