@@ -11,6 +11,7 @@ import (
 
 	"dialtone/zone"
 	"dialtone/zone/rr"
+	"dialtone/zone/store"
 	"dialtone/zone/zonetest"
 )
 
@@ -184,5 +185,28 @@ func TestIdleZoneIsSmall(t *testing.T) {
 	// Twice what a zone keeps: what it takes to make it is counted as well.
 	if got := (after.TotalAlloc - before.TotalAlloc) / count; got > 32<<10 {
 		t.Errorf("%d octets a zone", got)
+	}
+}
+
+// TestDamageIsRemembered: what a trim finds is told of until the next start, and updates go on.
+func TestDamageIsRemembered(t *testing.T) {
+	z, st, _ := failing(t, func(*zone.Options) {})
+	if err, _ := z.Damaged(); err != nil {
+		t.Fatal(err)
+	}
+	st.FailTrim(fmt.Errorf("%w: journal with a gap", store.ErrCorrupt))
+	zonetest.Do(t, z, soa(10))
+	for err, since := z.Damaged(); err == nil; err, since = z.Damaged() {
+		if !since.IsZero() {
+			t.Fatal(since)
+		}
+		runtime.Gosched()
+	}
+	st.FailTrim(nil)
+	if c := zonetest.Do(t, z, soa(11)); c.Err != nil || c.Serial != 11 {
+		t.Errorf("%+v", c)
+	}
+	if err, since := z.Damaged(); !errors.Is(err, store.ErrCorrupt) || since.IsZero() {
+		t.Errorf("%v since %v", err, since)
 	}
 }

@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -129,6 +130,9 @@ func (t *trimmer) run(now time.Time) {
 	b := t.z.bounds.Load()
 	if err := t.z.o.Store.Trim(now, b.JournalMaxAge, b.JournalMaxSize); err != nil && t.z.Failed() == nil {
 		t.z.log.Warn("journal is not trimmed", "op", "trim", "zone", t.z.apex.String(), "err", err)
+		if errors.Is(err, store.ErrCorrupt) && t.z.damage.CompareAndSwap(nil, &fault{err, now}) {
+			t.z.log.Error("what is stored of the zone is damaged: dialtone zone export comes before a restart", "op", "trim", "zone", t.z.apex.String())
+		}
 	}
 	t.done <- struct{}{}
 }

@@ -107,6 +107,15 @@ func (z *Zone) FailedSince() time.Time {
 	return time.Time{}
 }
 
+// Damaged tells of the first damage that was found in what is stored of the zone, since this start; nil for none. The
+// zone goes on from memory.
+func (z *Zone) Damaged() (err error, since time.Time) {
+	if f := z.damage.Load(); f != nil {
+		return f.err, f.since
+	}
+	return nil, time.Time{}
+}
+
 // Committed tells when the zone was last written to its store, since the start; the zero time: not yet.
 func (z *Zone) Committed() time.Time {
 	if at := z.committed.Load(); at != 0 {

@@ -34,7 +34,8 @@ type Zone struct {
 	queue     queue
 	stopped   chan struct{} // closed when the writer has ended
 	fault     atomic.Pointer[fault]
-	frozen    atomic.Int64 // since when, nanoseconds since 1970; 0: it is not
+	damage    atomic.Pointer[fault] // of what is stored, since the start
+	frozen    atomic.Int64          // since when, nanoseconds since 1970; 0: it is not
 	listeners struct {
 		sync.Mutex
 		list []func(z *Zone, serial uint32)

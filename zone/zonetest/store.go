@@ -20,16 +20,17 @@ type Store struct {
 	apex rr.Name // in lower case
 	mu   struct {
 		sync.Mutex
-		sets    []store.OwnedRRset
-		journal []*store.Entry
-		serial  uint32
-		burned  uint32
-		commits int
-		repairs int
-		numbers map[string]rr.Registration
-		signers map[rr.Name]rr.Signer
-		fail    error
-		last    *store.Commit
+		sets     []store.OwnedRRset
+		journal  []*store.Entry
+		serial   uint32
+		burned   uint32
+		commits  int
+		repairs  int
+		numbers  map[string]rr.Registration
+		signers  map[rr.Name]rr.Signer
+		fail     error
+		failTrim error
+		last     *store.Commit
 	}
 }
 
@@ -207,8 +208,19 @@ func (s *Store) Repair(sets []store.OwnedRRset, held store.Held, burnedTo uint32
 	return nil
 }
 
-// Trim implements zone.Store; it keeps everything.
-func (s *Store) Trim(time.Time, time.Duration, int64) error { return nil }
+// Trim implements zone.Store; it keeps everything, or fails as FailTrim says.
+func (s *Store) Trim(time.Time, time.Duration, int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.failTrim
+}
+
+// FailTrim makes Trim fail with err.
+func (s *Store) FailTrim(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.failTrim = err
+}
 
 // Forget drops the journal, as trimming does.
 func (s *Store) Forget() {
