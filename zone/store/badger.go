@@ -108,7 +108,7 @@ func (s *Store) openBadger(how files.How) (*badger.DB, error) {
 	if err == nil {
 		var db *badger.DB
 		if db, err = openWith(o); err == nil {
-			s.compactions.db.Store(db)
+			s.compactions.opened(db)
 			if err = s.startMark(db.MaxVersion()); err == nil {
 				return db, nil
 			}
@@ -259,7 +259,7 @@ func (s *Store) reopenNow() error {
 		return ErrClosed
 	}
 	if s.db.DB != nil {
-		if err := s.closeBadger(); err != nil {
+		if err := s.db.DB.Close(); err != nil {
 			s.o.Logger.Warn("store closed with an error after a failed write", "op", "store", "dir", s.o.Dir, "error", err)
 		}
 		s.db.DB = nil
@@ -273,11 +273,6 @@ func (s *Store) reopenNow() error {
 	s.db.generation++
 	s.broken.Store(false)
 	return nil
-}
-
-// closeBadger is for who holds the lock.
-func (s *Store) closeBadger() error {
-	return errors.Join(openManifest(s.db.DB, s.o.Dir), s.db.DB.Close())
 }
 
 // view reads in one short transaction. fn must not call back a user.

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -40,6 +40,7 @@ func TestCompactionThatLosesATable(t *testing.T) {
 func TestManifestThatCannotBeSynced(t *testing.T) {
 	var calls, failed atomic.Int64
 	real := fsync
+	t.Cleanup(func() { fsync = real })
 	fsync = func(f *os.File) error {
 		if calls.Add(1)%4 == 3 {
 			failed.Add(1)
@@ -48,33 +49,36 @@ func TestManifestThatCannotBeSynced(t *testing.T) {
 		return real(f)
 	}
 	s := openStore(t, Options{Dir: t.TempDir(), MemTable: 256 << 10, Logger: slog.New(slog.DiscardHandler)})
-	defer func() { fsync = real }()
 	commitThrough(t, s, 1500, func() bool { return failed.Load() > 5 })
 }
 
-// TestManifestThatCannotBeWrittenAnew has Badger fail to write its MANIFEST anew: what is in the way is taken away
-// when it has.
-func TestManifestThatCannotBeWrittenAnew(t *testing.T) {
+// TestManifestIsWrittenAnew has it done all the time, at first with something in the way.
+func TestManifestIsWrittenAnew(t *testing.T) {
+	was := longManifest
+	longManifest = 1
+	t.Cleanup(func() { longManifest = was })
 	s := openStore(t, Options{Dir: t.TempDir(), MemTable: 256 << 10, Logger: slog.New(slog.DiscardHandler)})
-	db := s.db.DB
-	*manifestFile[int](db, "deletionsRewriteThreshold") = 1
 	rewrite := filepath.Join(s.o.Dir, "MANIFEST-REWRITE")
 	if err := os.MkdirAll(filepath.Join(rewrite, "x"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	var failed atomic.Bool
-	go func() {
-		for lock := manifestFile[sync.Mutex](db, "appendLock"); !failed.Load(); time.Sleep(time.Millisecond) {
-			lock.Lock()
-			_, err := (*manifestFile[*os.File](db, "fp")).Stat()
-			lock.Unlock()
-			if err != nil {
-				_ = os.RemoveAll(rewrite)
-				failed.Store(true)
-			}
+	size := func() int64 {
+		fi, err := os.Stat(filepath.Join(s.o.Dir, files.Manifest))
+		if err != nil {
+			t.Fatal(err)
 		}
-	}()
-	commitThrough(t, s, 2000, failed.Load)
+		return fi.Size()
+	}
+	last, shorter := size(), 0
+	commitThrough(t, s, 1500, func() bool {
+		if n := size(); n < last {
+			shorter++
+			last = n
+		} else if last = n; n > 2000 && shorter == 0 {
+			_ = os.RemoveAll(rewrite)
+		}
+		return shorter > 3
+	})
 }
 
 // commitThrough commits so often, and until something has come, and repairs the zone after each commit that fails. What
@@ -159,89 +163,92 @@ func occupyNext(s *Store, stop, hit *atomic.Bool) error {
 	return nil
 }
 
-// TestManifestIsTakenBack has a change set that lost a table appended to the MANIFEST, and then come in a MANIFEST that
-// was written anew.
+// TestManifestIsTakenBack has change sets come to the MANIFEST that lost a table, or that cannot be read.
 func TestManifestIsTakenBack(t *testing.T) {
-	noSync := func(*os.File) error { return nil }
-	for _, anew := range []bool{false, true} {
-		s := openStore(t, testOptions(t.TempDir()))
-		z := openZone(t, s, apex)
-		seed(t, z, 1, manySets(phones, 0)...)
-		if err := s.Close(); err != nil { // the memtable becomes a table
-			t.Fatal(err)
-		}
-		root, err := os.OpenRoot(s.o.Dir)
+	s := openStore(t, testOptions(t.TempDir()))
+	z := openZone(t, s, apex)
+	seed(t, z, 1, manySets(phones, 0)...)
+	if err := s.Close(); err != nil { // the memtable becomes a table
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(s.o.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	var c compactions
+	if err := c.begin(s.o.Dir, root); err != nil {
+		t.Fatal(err)
+	}
+	defer c.over(s.o.Dir)
+	before := maps.Clone(c.tables)
+	entries := 0
+	removed := &pb.ManifestChangeSet{}
+	for id := range before {
+		n, err := files.EntriesOf(root, id)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer root.Close()
-		var c compactions
-		if err := c.begin(s.o.Dir, root); err != nil {
-			t.Fatal(err)
-		}
-		defer c.over(s.o.Dir)
-		before := maps.Clone(c.tables)
-		if len(before) == 0 {
-			t.Fatal("there is no table")
-		}
-		path := filepath.Join(s.o.Dir, files.Manifest)
-		was, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lost, err := files.Tables{}.Set() // nothing is left
-		if err != nil {
-			t.Fatal(err)
-		}
-		data := append(was[:files.ManifestHead:files.ManifestHead], lost...)
-		if !anew {
-			removed := &pb.ManifestChangeSet{}
-			for id := range before {
-				removed.Changes = append(removed.Changes, &pb.ManifestChange{Id: id, Op: pb.ManifestChange_DELETE})
-			}
-			body, err := proto.Marshal(removed)
-			if err != nil {
-				t.Fatal(err)
-			}
-			data = binary.BigEndian.AppendUint32(was[:len(was):len(was)], uint32(len(body)))
-			data = binary.BigEndian.AppendUint32(data, crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
-			data = append(data, body...)
-		}
-		rewrite := func() {
-			t.Helper()
-			if !anew {
-				if err := os.WriteFile(path, data, 0o600); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if err := errors.Join(os.WriteFile(path+"-REWRITE", data, 0o600), os.Rename(path+"-REWRITE", path)); err != nil {
-				t.Fatal(err)
+		entries += n
+		removed.Changes = append(removed.Changes, &pb.ManifestChange{Id: id, Op: pb.ManifestChange_DELETE})
+	}
+	if entries < phones {
+		t.Fatalf("%d entries in %d tables", entries, len(before))
+	}
+	body, err := proto.Marshal(removed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
+	set = binary.BigEndian.AppendUint32(set, crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
+	set = append(set, body...)
+	f, err := os.OpenFile(filepath.Join(s.o.Dir, files.Manifest), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Seek(0, io.SeekEnd); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		name    string
+		written []byte
+		built   []builtTable
+		others  []builtTable // of another compactor
+		sync    error
+		taken   bool
+	}{
+		{name: "no table of one came", written: set, built: []builtTable{{7, entries - 7}}},
+		{name: "it is what another has built so far", written: set, built: []builtTable{{7, entries - 7}}, others: []builtTable{{0, 9}}},
+		{name: "a set behind one that is cut off", written: append(set[:5:5], set...), built: []builtTable{{0, entries}}},
+		{name: "it cannot be synced", written: set, built: []builtTable{{0, entries}}, sync: errTest},
+		{name: "nothing was to be kept", written: set, built: []builtTable{{0, entries}}, others: []builtTable{{4, 0}}, taken: true},
+	} {
+		c.mu.building = map[int][]builtTable{}
+		for id, list := range [][]builtTable{row.built, row.others} {
+			for _, b := range list {
+				c.message("[%d] LOG "+tableMade, []any{id, uint64(b.entries), uint64(b.skipped)})
 			}
 		}
-		rewrite()
-		f, err := os.OpenFile(path, os.O_RDWR, 0)
-		if err != nil {
+		if _, err := f.Write(row.written); err != nil {
 			t.Fatal(err)
 		}
-		defer f.Close()
-		c.message("[%d] LOG "+tableMade, []any{1, uint64(7)}) // of which no table came
-		if err := c.settle(f, noSync); !errors.Is(err, errTableLost) {
-			t.Errorf("written anew %v: %v", anew, err)
+		calls := 0
+		err := c.settle(f, func(*os.File) error {
+			if calls++; calls == 1 {
+				return row.sync
+			}
+			return nil
+		})
+		var fresh compactions
+		fresh.tables, fresh.end = files.Tables{}, files.ManifestHead
+		_, after, end, readErr := fresh.read(f)
+		fi, statErr := f.Stat()
+		if readErr != nil || statErr != nil {
+			t.Fatal(readErr, statErr)
 		}
-		if _, after, _, err := new(compactions).read(f); err != nil || !maps.Equal(after, before) {
-			t.Errorf("written anew %v: %v, %v, want %v", anew, after, err, before)
-		}
-		// Where nothing was to be written, nothing is lost.
-		c.message("[Compactor: %d] "+compactDone, []any{1, 0})
-		c.message("[%d] LOG "+tableMade, []any{1, uint64(0)})
-		rewrite()
-		if f, err = os.OpenFile(path, os.O_RDWR, 0); err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		if err := c.settle(f, noSync); err != nil || len(c.tables) != 0 {
-			t.Errorf("written anew %v: %v", anew, err)
+		if row.taken != (err == nil) || row.taken != (len(after) == 0) || !row.taken && !maps.Equal(after, before) || end != fi.Size() {
+			t.Errorf("%s: %v, and the MANIFEST says %v in %d of %d octets", row.name, err, after, end, fi.Size())
 		}
 	}
 }

@@ -124,6 +124,7 @@ func Open(o Options) (*Store, error) {
 	}
 	db, err := s.openBadger(files.Start)
 	if err != nil {
+		s.compactions.over(s.o.Dir)
 		return nil, errors.Join(err, s.logs.closeMark(), s.dir.Close(), s.root.Close())
 	}
 	s.db.Lock() // its compactions may ask already
@@ -166,7 +167,7 @@ func (s *Store) closeNow() error {
 	defer s.db.Unlock()
 	var err error
 	if s.db.DB != nil {
-		err = s.closeBadger()
+		err = s.db.DB.Close()
 		s.db.DB = nil
 	}
 	s.compactions.over(s.o.Dir)

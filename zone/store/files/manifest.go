@@ -298,22 +298,37 @@ func (d *Dir) Rewrite() error {
 	if err != nil {
 		return err
 	}
-	const rewrite = "MANIFEST-REWRITE"
-	f, err := d.root.OpenFile(rewrite, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := WriteAnew(d.root, set)
 	if err != nil {
 		return err
+	}
+	return errors.Join(f.Close(), SyncDir(d.root))
+}
+
+// WriteAnew makes a MANIFEST of a change set alone, synced but for its name: see SyncDir. It is open at its end. After an
+// error the old one is there as it was.
+func WriteAnew(root *os.Root, set []byte) (*os.File, error) {
+	const rewrite = "MANIFEST-REWRITE"
+	f, err := root.OpenFile(rewrite, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
 	}
 	_, err = f.Write(append([]byte(magic), set...))
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
+	if err == nil {
+		err = root.Rename(rewrite, Manifest)
 	}
-	if err := d.root.Rename(rewrite, Manifest); err != nil {
-		return err
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
-	dir, err := d.root.Open(".")
+	return f, nil
+}
+
+// SyncDir makes the names in a directory durable.
+func SyncDir(root *os.Root) error {
+	dir, err := root.Open(".")
 	if err != nil {
 		return err
 	}

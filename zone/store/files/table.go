@@ -25,7 +25,6 @@ type Table struct {
 	MaxVersion uint64
 	Octets     int64
 	First      []byte // the first key, with its version
-	Entries    int
 	data       []byte
 	index      int // where the index begins
 	blocks     []block
@@ -63,39 +62,81 @@ func readFile(root *os.Root, name string, buf []byte) ([]byte, error) {
 	return buf, err
 }
 
-// EntriesOf tells how many entries a table has, by its index.
-func EntriesOf(root *os.Root, id uint64) (int, error) {
-	t := Table{Name: tableName(id)}
-	var err error
-	if t.data, err = readFile(root, t.Name, nil); err != nil {
+// EntriesOf tells how many entries a table has, by its index, of which it reads no more.
+func EntriesOf(root *os.Root, id uint64) (entries int, err error) {
+	f, err := root.Open(tableName(id))
+	if err != nil {
 		return 0, err
 	}
-	err = t.parse()
-	return t.Entries, err
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	t := Table{Name: tableName(id)}
+	tail := make([]byte, min(fi.Size(), 32<<10))
+	for {
+		if _, err := f.ReadAt(tail, fi.Size()-int64(len(tail))); err != nil {
+			return 0, err
+		}
+		t.data = tail
+		switch n, err := t.entriesInTail(); {
+		case err == nil:
+			return n, nil
+		case int64(len(tail)) == fi.Size():
+			return 0, err
+		}
+		tail = make([]byte, min(fi.Size(), 8*int64(len(tail))))
+	}
+}
+
+// entriesInTail is for data that is the end of a table.
+func (t *Table) entriesInTail() (n int, err error) {
+	index, _, err := t.findIndex()
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if recover() != nil {
+			err = t.damage(0, "the table's index makes no sense")
+		}
+	}()
+	return int(fb.GetRootAsTableIndex(index, 0).KeyCount()), nil
 }
 
 // parse finds index and blocks. It does not look into blocks.
 func (t *Table) parse() error {
 	t.blocks, t.index, t.Octets = t.blocks[:0], 0, int64(len(t.data))
+	index, at, err := t.findIndex()
+	if err != nil {
+		return err
+	}
+	t.index = at
+	return t.readIndex(index)
+}
+
+// findIndex gives the index, whose checksum is right, and where it begins.
+func (t *Table) findIndex() (index []byte, begin int, err error) {
 	end := len(t.data) - 4
 	if end < 8 {
-		return t.damage(0, "the table is cut off")
+		return nil, 0, t.damage(0, "the table is cut off")
 	}
 	n := int(binary.BigEndian.Uint32(t.data[end:]))
 	if n > maxStored-4 || n+4 > end {
-		return t.damage(end, "the length of the index's checksum is wrong")
+		return nil, 0, t.damage(end, "the length of the index's checksum is wrong")
 	}
 	at := end - n - 4
 	size := int64(binary.BigEndian.Uint32(t.data[at:]))
 	if size > int64(at) {
-		return t.damage(at, "the index does not begin inside the table")
+		return nil, 0, t.damage(at, "the index does not begin inside the table")
 	}
-	t.index = at - int(size)
-	index := t.data[t.index:at]
+	begin = at - int(size)
+	index = t.data[begin:at]
 	if string(stored(crc32.Checksum(index, castagnoli))) != string(t.data[at+4:]) {
-		return t.damage(t.index, "the table's index does not match its checksum")
+		t.index = begin
+		return nil, 0, t.damage(begin, "the table's index does not match its checksum")
 	}
-	return t.readIndex(index)
+	return index, begin, nil
 }
 
 func (t *Table) damage(offset int, what string) error {
@@ -110,7 +151,7 @@ func (t *Table) readIndex(index []byte) (err error) {
 		}
 	}()
 	root := fb.GetRootAsTableIndex(index, 0)
-	t.MaxVersion, t.Entries = root.MaxVersion(), int(root.KeyCount())
+	t.MaxVersion = root.MaxVersion()
 	at := 0
 	for i := range root.OffsetsLength() {
 		var o fb.BlockOffset
