@@ -220,7 +220,7 @@ func (s *Server) faults(st *Status, zones []*zone.Zone) []Fault {
 		list = append(list, Fault{Kind: FaultStore, Text: "updates get SERVFAIL, queries go on: " + err.Error() + ": see to the disk of the data directory; the server tries again every second"})
 	}
 	for _, z := range zones {
-		if err, since := z.Damaged(); err != nil {
+		if since, err := z.Damaged(); err != nil {
 			list = append(list, Fault{FaultStore, z.Apex().String(),
 				"what is stored of the zone is damaged: " + err.Error() + ": the server goes on from memory, and may refuse to start again: dialtone zone export comes before a restart, and dialtone store check then tells what is lost", since})
 		}

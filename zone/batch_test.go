@@ -191,12 +191,12 @@ func TestIdleZoneIsSmall(t *testing.T) {
 // TestDamageIsRemembered: what a trim finds is told of until the next start, and updates go on.
 func TestDamageIsRemembered(t *testing.T) {
 	z, st, _ := failing(t, func(*zone.Options) {})
-	if err, _ := z.Damaged(); err != nil {
+	if _, err := z.Damaged(); err != nil {
 		t.Fatal(err)
 	}
 	st.FailTrim(fmt.Errorf("%w: journal with a gap", store.ErrCorrupt))
 	zonetest.Do(t, z, soa(10))
-	for err, since := z.Damaged(); err == nil; err, since = z.Damaged() {
+	for since, err := z.Damaged(); err == nil; since, err = z.Damaged() {
 		if !since.IsZero() {
 			t.Fatal(since)
 		}
@@ -206,7 +206,7 @@ func TestDamageIsRemembered(t *testing.T) {
 	if c := zonetest.Do(t, z, soa(11)); c.Err != nil || c.Serial != 11 {
 		t.Errorf("%+v", c)
 	}
-	if err, since := z.Damaged(); !errors.Is(err, store.ErrCorrupt) || since.IsZero() {
+	if since, err := z.Damaged(); !errors.Is(err, store.ErrCorrupt) || since.IsZero() {
 		t.Errorf("%v since %v", err, since)
 	}
 }

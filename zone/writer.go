@@ -109,11 +109,11 @@ func (z *Zone) FailedSince() time.Time {
 
 // Damaged tells of the first damage that was found in what is stored of the zone, since this start; nil for none. The
 // zone goes on from memory.
-func (z *Zone) Damaged() (err error, since time.Time) {
+func (z *Zone) Damaged() (since time.Time, err error) {
 	if f := z.damage.Load(); f != nil {
-		return f.err, f.since
+		return f.since, f.err
 	}
-	return nil, time.Time{}
+	return time.Time{}, nil
 }
 
 // Committed tells when the zone was last written to its store, since the start; the zero time: not yet.

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -36,20 +37,19 @@ const (
 	ballastOctets = 48 << 20
 )
 
-// setCollector comes before anything is read: the ballast must not come to lie where something was before, since Go
-// would clear it there, and it would be memory. An operator who sets the collector himself has his way.
-func setCollector() {
+// setCollector comes before anything is read: the ballast that it gives must not come to lie where something was before,
+// since Go would clear it there, and it would be memory. It is never written to, and takes none but in the collector's
+// books. An operator who sets the collector himself has his way.
+func setCollector() (ballast []byte) {
 	if os.Getenv("GOGC") != "" {
-		return
+		return nil
 	}
 	debug.SetGCPercent(gcPercent)
-	if debug.SetMemoryLimit(-1) == math.MaxInt64 { // of which the ballast would be a part
-		ballast = make([]byte, ballastOctets)
+	if debug.SetMemoryLimit(-1) != math.MaxInt64 { // of which the ballast would be a part
+		return nil
 	}
+	return make([]byte, ballastOctets)
 }
-
-// ballast is never written to, so it takes no memory but in the collector's books.
-var ballast []byte
 
 func serveCommand() *cobra.Command {
 	var file string
@@ -72,7 +72,7 @@ DIALTONE_DATA_DIR=/tmp/dialtone or DIALTONE_LOG_LEVEL=debug.`,
 }
 
 func serve(ctx context.Context, file string, stdout, stderr io.Writer) error {
-	setCollector()
+	defer runtime.KeepAlive(setCollector())
 	conf, opts, err := load(file)
 	if err != nil {
 		return err
