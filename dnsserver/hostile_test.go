@@ -7,6 +7,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"dialtone/update"
 	"dialtone/update/acl"
 	"dialtone/update/tsig"
 	"dialtone/zone"
@@ -280,5 +281,28 @@ func TestMoments(t *testing.T) {
 	m.add(500, 501, at(1000))
 	if _, ok := m.reached(499); ok || len(m.list) != 1 {
 		t.Error("what was before is known")
+	}
+}
+
+// TestRepeatedLeaseOfAnotherZone sends an update with a lease and a record of no zone here that is older than another of its
+// key: what is left of its lease is looked for before its records are looked at.
+func TestRepeatedLeaseOfAnotherZone(t *testing.T) {
+	var clock testClock
+	o := testOptions(t)
+	o.Now = clock.now
+	o.Zones[0].Lease = update.LeaseLimits{Min: 30, Max: 3600, KeyMax: 7200}
+	o.Zones[0].ACL = rules(t, apex, acl.Rule{Keys: []rr.Name{rr.MustName(keyName)}, Actions: acl.Update})
+	s, _ := start(t, o)
+	newer := at(t, withLease(moved("192.0.2.1"), leaseData(3600)), clock.now().Add(2*time.Second))
+	if rcode, _ := exchanged(t, "udp", s, newer); rcode != dns.RcodeSuccess {
+		t.Fatal(dns.RcodeToString[rcode])
+	}
+	m := withLease(moved("192.0.2.2"), leaseData(3600))
+	m.Insert(parseAll([]string{"x. 60 A 192.0.2.3"}))
+	if rcode, _ := exchanged(t, "udp", s, at(t, m, clock.now())); rcode == dns.RcodeSuccess {
+		t.Error("it was done")
+	}
+	if got := addressOf(t, "udp", s.Addrs()[0], keyName); got != "192.0.2.1" {
+		t.Error(got)
 	}
 }

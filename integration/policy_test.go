@@ -20,8 +20,9 @@ import (
 var mayImport = map[string]string{
 	"cmd/dialtone":           "config dnsserver dnsserver/control dnsserver/keys dnsserver/ratelimit dnsserver/tap dnsserver/web phone phone/call update update/acl update/tsig zone/masterfile zone/rr",
 	"config":                 "zone/rr",
-	"dnsserver":              "dnsserver/answer dnsserver/control dnsserver/keys dnsserver/ratelimit dnsserver/tap dnsserver/transfer dnsserver/udp update update/acl update/sig0 update/tsig zone zone/fair zone/masterfile zone/rr zone/store zone/store/backup",
+	"dnsserver":              "dnsserver/answer dnsserver/busiest dnsserver/control dnsserver/keys dnsserver/ratelimit dnsserver/tap dnsserver/transfer dnsserver/udp update update/acl update/sig0 update/tsig zone zone/fair zone/masterfile zone/rr zone/store zone/store/backup",
 	"dnsserver/answer":       "dnsserver/ratelimit zone zone/rr",
+	"dnsserver/busiest":      "",
 	"dnsserver/control":      "",
 	"dnsserver/keys":         "dnsserver/control update/tsig zone/rr zone/store",
 	"dnsserver/ratelimit":    "",
@@ -63,7 +64,7 @@ var onlyIn = map[string][]string{
 	"github.com/spf13/viper":         {"config"},
 	"github.com/spf13/cobra":         {"cmd/dialtone"},
 	"go.yaml.in/yaml/v3":             {"config"},
-	"unsafe":                         {"dnsserver/udp", "integration/bench/load", "zone/table"},
+	"unsafe":                         {"dnsserver/udp", "integration/bench/load", "zone/store", "zone/table"},
 	"net/http/pprof":                 {},
 	"log":                            {},
 }

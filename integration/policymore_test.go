@@ -42,7 +42,7 @@ var modules = map[string]string{
 	"github.com/spf13/viper":              "config",
 	"github.com/zaf/g711":                 "phone/call",
 	"go.yaml.in/yaml/v3":                  "config",
-	"google.golang.org/protobuf":          "zone/store/files dnsserver/tap dnsserver", // in which Badger writes its MANIFEST; of dnstap, and tests of it
+	"google.golang.org/protobuf":          "zone/store/files zone/store dnsserver/tap dnsserver", // in which Badger writes its MANIFEST; of dnstap, and tests of it
 	"golang.org/x/net":                    "dnsserver dnsserver/udp integration/flood phone/call",
 	"golang.org/x/sys":                    "dnsserver/control dnsserver/udp integration/bench/load phone",
 	"golang.org/x/tools/txtar":            "dnsserver/answer update",

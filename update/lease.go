@@ -194,6 +194,9 @@ func (m *Message) numbers(apex rr.Name, all bool) (list []string) {
 			continue
 		}
 		last = u.Owner
+		if !u.Owner.IsBelowOrEqual(apex) { // of a message that comes again it is not refused yet
+			continue
+		}
 		number := u.Owner.Lower().TopLabel(apex)
 		if number == "" {
 			continue

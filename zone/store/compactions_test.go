@@ -10,10 +10,10 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/dgraph-io/badger/v4/pb"
 	"google.golang.org/protobuf/proto"
@@ -135,7 +135,7 @@ func occupyNext(s *Store, stop, hit *atomic.Bool) error {
 	for last := s.turns.tables.Load(); !stop.Load() && !hit.Load(); { // else a close could not write its last table
 		n := s.turns.tables.Load()
 		if n == last {
-			time.Sleep(100 * time.Microsecond)
+			runtime.Gosched()
 			continue
 		}
 		last = n
