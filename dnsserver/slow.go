@@ -69,8 +69,8 @@ func (q *slowQueues) claimed(source uint64, msg []byte, tsig int) uint64 {
 	return q.keyAt(source, name[:n])
 }
 
-// put queues a copy of msg, which has arrived now, and whose TSIG begins at tsig (0: it has none); false when its queue is full. proven says that
-// the address is no forgery.
+// put queues a copy of msg, which has arrived now, and whose TSIG begins at tsig (0: it has none); false when its queue is
+// full. proven says that the address is no forgery.
 func (q *slowQueues) put(msg []byte, from client, tsig int, proven bool, now time.Time) bool {
 	m := q.free.Get().(*slowMessage)
 	m.msg, m.from = append(m.msg[:0], msg...), from

@@ -419,9 +419,9 @@ func (l logger) Warningf(f string, a ...any) {
 // How messages begin that say that a memtable could not be moved to a table, or
 // tables not be compacted. Badger tries again, and then
 //
-//   - has removed the new tables, though its MANIFEST may name them: the sync of
-//     the MANIFEST may be what failed. It would not open again (see the comment in
-//     files/manifest.go);
+//   - has removed the new tables, though its MANIFEST may name them, where what was
+//     written to it could not be taken back either (see compactions). It would not
+//     open again (see the comment in files/manifest.go);
 //   - makes commits wait without an end when too many memtables or tables have
 //     gathered, where they should fail.
 //

@@ -128,12 +128,15 @@ func (c *compactions) read(f *os.File) (fi fs.FileInfo, tables files.Tables, end
 		return nil, nil, 0, err
 	}
 	if c.file != nil && (!os.SameFile(c.file, fi) || fi.Size() < c.end) {
-		return nil, nil, 0, fmt.Errorf("%s is not the file that it was", f.Name())
+		return nil, nil, 0, fmt.Errorf("%s: %w", f.Name(), errReplaced)
 	}
 	tables = maps.Clone(c.tables)
 	end, err = tables.Read(f, c.end, fi.Size())
 	return fi, tables, end, err
 }
+
+// errReplaced says that somebody else has written the MANIFEST: there is nothing of Badger's in it to be taken back.
+var errReplaced = errors.New("it is not the file that it was")
 
 // message is called with each of Badger's messages about compactions.
 func (c *compactions) message(format string, a []any) {
@@ -166,6 +169,9 @@ const compactDone = "Compaction for level"
 // missing, or if it cannot be read or synced.
 func (c *compactions) settle(f *os.File, sync func(f *os.File) error) error {
 	fi, tables, end, err := c.read(f)
+	if errors.Is(err, errReplaced) {
+		return err
+	}
 	if err == nil && end != fi.Size() { // a change set before it could not be written to its end
 		err = fmt.Errorf("%s cannot be read behind octet %d", f.Name(), end)
 	}

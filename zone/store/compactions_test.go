@@ -251,4 +251,16 @@ func TestManifestIsTakenBack(t *testing.T) {
 			t.Errorf("%s: %v, and the MANIFEST says %v in %d of %d octets", row.name, err, after, end, fi.Size())
 		}
 	}
+	other, err := os.Create(filepath.Join(t.TempDir(), files.Manifest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := other.WriteString("of somebody else"); err != nil {
+		t.Fatal(err)
+	}
+	err = c.settle(other, func(*os.File) error { return nil })
+	if fi, statErr := other.Stat(); !errors.Is(err, errReplaced) || statErr != nil || fi.Size() != int64(len("of somebody else")) {
+		t.Errorf("another file: %v, and has %d octets", err, fi.Size())
+	}
 }

@@ -4,9 +4,10 @@
 // the search for what is damaged, the correction of single octets by their
 // checksum, and the newest value of every key of a directory, in order.
 //
-// It must not write, and knows neither zones nor records. Only package store
+// It must not write anything but a MANIFEST, and knows neither zones nor records. Only package store
 // and its tests may call it: at a start, before Badger is let at files that it
-// would panic on, cut off or take for empty, and for dialtone store check.
+// would panic on, cut off or take for empty, at each change of the MANIFEST, and
+// for dialtone store check.
 //
 // # What Badger makes of damage, which is why this is here
 //
