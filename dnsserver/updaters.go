@@ -23,7 +23,7 @@ func (s *Server) noteUpdate(key rr.Name, from *client, refused bool, now time.Ti
 type SenderStatus struct {
 	Key     string  `json:"key,omitempty"` // "" for updates without a right signature
 	Source  string  `json:"source"`        // an address, or a network of IPv6
-	Updates float64 `json:"updates"`       // a second, at least, in the last half to whole minute
+	Updates float64 `json:"updates"`       // a second, in the last half to whole minute; of many, about
 	Refused float64 `json:"refused"`       // of them, before they came into a queue
 }
 
